@@ -4,31 +4,14 @@ use serde_json::{Value, json};
 
 use crate::support::{
     api::{Api, JWT_SECRET, Shopper},
-    system::{OneProcess, Servers, System},
+    system::System,
 };
 
-/// Every test of this file, on an engine.
-macro_rules! suite {
-    ($engine:ident, $system:ty: $($test:ident),+) => {
-        mod $engine {
-            use super::*;
-
-            $(#[tokio::test]
-            async fn $test() {
-                super::$test(<$system>::start().await).await;
-            })+
-        }
-    };
-    ($($engine:ident: $system:ty),+) => {
-        $(suite! { $engine, $system:
-            who_presses_too_often_is_told_when_to_press_again,
-            a_guesser_is_stopped_and_the_owner_is_not,
-            nothing_secret_is_logged
-        })+
-    };
+on_systems! {
+    who_presses_too_often_is_told_when_to_press_again,
+    a_guesser_is_stopped_and_the_owner_is_not,
+    nothing_secret_is_logged,
 }
-
-suite!(on_servers: Servers, embedded: OneProcess);
 
 /// Status, `Retry-After`, body.
 type Answer = (u16, Option<u64>, Value);

@@ -10,41 +10,40 @@ use tokio::{
 
 use crate::support::{
     api::{Api, JWT_SECRET, Shopper},
-    system::{OneProcess, Servers, System},
+    system::{Servers, System},
     wait_until,
 };
 
 /// For a press to be settled.
 const SETTLED: Duration = Duration::from_secs(20);
 
-/// Every test of this file, on an engine.
-macro_rules! suite {
-    ($engine:ident, $system:ty: $($test:ident),+ $(,)?) => {
-        mod $engine {
-            use super::*;
-
-            $(#[tokio::test]
-            async fn $test() {
-                let system = <$system>::start().await;
-                let _worker = system.worker().await;
-                let api = system.serve().await;
-                super::$test(&system, &api).await;
-            })+
-        }
-    };
-    ($($engine:ident: $system:ty),+) => {
-        $(suite! { $engine, $system:
-            a_press_whose_answer_was_lost_is_the_same_attempt,
-            a_press_with_a_body_and_a_trailing_slash_is_the_same_press,
-            a_percent_encoded_path_means_the_same,
-            tokens_of_other_libraries_are_read,
-        })+
-    };
+/// A system that sells.
+struct Started<S: System> {
+    system: S,
+    api: Api,
+    _worker: S::Worker,
 }
 
-suite!(on_servers: Servers, embedded: OneProcess);
+impl<S: System> Started<S> {
+    async fn start() -> Self {
+        let system = S::start().await;
+        Self {
+            _worker: system.worker().await,
+            api: system.serve().await,
+            system,
+        }
+    }
+}
 
-async fn a_press_whose_answer_was_lost_is_the_same_attempt<S: System>(system: &S, api: &Api) {
+on_systems! { Started::<S>::start() =>
+    a_press_whose_answer_was_lost_is_the_same_attempt,
+    a_press_with_a_body_and_a_trailing_slash_is_the_same_press,
+    a_percent_encoded_path_means_the_same,
+    tokens_of_other_libraries_are_read,
+}
+
+async fn a_press_whose_answer_was_lost_is_the_same_attempt<S: System>(started: Started<S>) {
+    let Started { system, api, .. } = &started;
     let (sale, product) = system.sale(10).await;
     api.wait_until_open(system, sale).await;
     let shopper = api.register("unlucky").await;
@@ -70,9 +69,9 @@ async fn a_press_whose_answer_was_lost_is_the_same_attempt<S: System>(system: &S
 }
 
 async fn a_press_with_a_body_and_a_trailing_slash_is_the_same_press<S: System>(
-    system: &S,
-    api: &Api,
+    started: Started<S>,
 ) {
+    let Started { system, api, .. } = &started;
     let (sale, product) = system.sale(10).await;
     api.wait_until_open(system, sale).await;
     let shopper = api.register("thorough").await;
@@ -87,7 +86,8 @@ async fn a_press_with_a_body_and_a_trailing_slash_is_the_same_press<S: System>(
     system.check_promises(sale).await;
 }
 
-async fn a_percent_encoded_path_means_the_same<S: System>(system: &S, api: &Api) {
+async fn a_percent_encoded_path_means_the_same<S: System>(started: Started<S>) {
+    let Started { system, api, .. } = &started;
     let (sale, _) = system.sale(10).await;
     api.wait_until_open(system, sale).await;
     let shopper = api.register("careful").await;
@@ -102,9 +102,10 @@ async fn a_percent_encoded_path_means_the_same<S: System>(system: &S, api: &Api)
     }
 }
 
-async fn tokens_of_other_libraries_are_read<S: System>(system: &S, api: &Api) {
+async fn tokens_of_other_libraries_are_read<S: System>(started: Started<S>) {
     use jsonwebtoken::{EncodingKey, Header, encode};
 
+    let Started { system, api, .. } = &started;
     let (sale, _) = system.sale(10).await;
     api.wait_until_open(system, sale).await;
     let id = api.register("traveller").await.id;

@@ -14,71 +14,12 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 
 use self::recording::{Consumer, Recording};
-use crate::support::{
-    api::Shopper,
-    system::{OneProcess, Servers},
-    wait_until,
-};
+use crate::support::{api::Shopper, wait_until};
 
-/// Every test of this file, on an engine.
-macro_rules! suite {
-    ($($engine:ident: $system:ty),+) => {
-        $(mod $engine {
-            use super::*;
-
-            #[tokio::test]
-            async fn an_order_system_reads_every_order_by_its_number() {
-                super::an_order_system_reads_every_order_by_its_number(<$system>::recording().await).await;
-            }
-
-            #[tokio::test]
-            async fn a_waiting_request_is_answered_with_the_next_event() {
-                super::a_waiting_request_is_answered_with_the_next_event(<$system>::recording().await).await;
-            }
-
-            #[tokio::test]
-            async fn what_cannot_be_read_is_told() {
-                super::what_cannot_be_read_is_told(<$system>::recording().await).await;
-            }
-
-            #[tokio::test]
-            async fn endpoints_are_sent_every_event_signed_and_in_order() {
-                webhooks::endpoints_are_sent_every_event_signed_and_in_order(<$system>::recording().await).await;
-            }
-
-            #[tokio::test]
-            async fn an_endpoint_that_was_down_receives_everything() {
-                webhooks::an_endpoint_that_was_down_receives_everything(<$system>::recording().await).await;
-            }
-
-            #[tokio::test]
-            async fn an_endpoint_that_is_gone_is_disabled_until_a_replay() {
-                webhooks::an_endpoint_that_is_gone_is_disabled_until_a_replay(<$system>::recording().await).await;
-            }
-
-            #[tokio::test]
-            async fn a_replay_of_removed_events_is_refused_and_loses_nothing() {
-                webhooks::a_replay_of_removed_events_is_refused_and_loses_nothing(<$system>::recording().await).await;
-            }
-
-            #[tokio::test]
-            async fn secrets_are_replaced_with_an_overlap() {
-                webhooks::secrets_are_replaced_with_an_overlap(<$system>::recording().await).await;
-            }
-
-            #[tokio::test]
-            async fn forms_of_endpoints_are_checked() {
-                webhooks::forms_of_endpoints_are_checked(<$system>::recording().await).await;
-            }
-        })+
-    };
-}
-
-suite!(on_servers: Servers, embedded: OneProcess);
-
-#[tokio::test]
-async fn endpoints_in_private_networks_are_refused_unless_a_setting_allows_them() {
-    webhooks::endpoints_in_private_networks_are_refused_unless_a_setting_allows_them().await;
+on_systems! { S::recording() =>
+    an_order_system_reads_every_order_by_its_number,
+    a_waiting_request_is_answered_with_the_next_event,
+    what_cannot_be_read_is_told,
 }
 
 /// Checks the events of a sale from its first one on: numbers without gaps, ids that are distinct, one created event for each buyer.

@@ -12,7 +12,7 @@ use crate::{
     support::{
         api::{Api, Shopper},
         issuer::{self, ROTATION, SigningKey, TestIssuer, claims},
-        system::{OneProcess, Servers, System},
+        system::{OneProcess, System},
         wait_until,
     },
 };
@@ -39,14 +39,17 @@ async fn wait_until_taken(api: &Api, token: &str) {
     .await;
 }
 
-async fn tokens_of_three_algorithms_give_sessions_that_buy<S: System>() {
+on_systems! {
+    tokens_of_three_algorithms_give_sessions_that_buy,
+}
+
+async fn tokens_of_three_algorithms_give_sessions_that_buy(system: impl System) {
     let keys = [
         SigningKey::rsa("rsa"),
         SigningKey::ec("ec"),
         SigningKey::ed("ed"),
     ];
     let issuer = TestIssuer::start(&keys.each_ref()).await;
-    let system = S::start().await;
     let api = system.serve_as(&issuer.environment()).await;
     let worker = system.worker().await;
     let (sale, product) = system.sale(10).await;
@@ -80,16 +83,6 @@ async fn tokens_of_three_algorithms_give_sessions_that_buy<S: System>() {
     assert_eq!(issuer.fetches(), 1, "tokens of known keys cost no request");
     drop(worker);
     system.check_promises(sale).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tokens_of_three_algorithms_give_sessions_that_buy_on_servers() {
-    tokens_of_three_algorithms_give_sessions_that_buy::<Servers>().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tokens_of_three_algorithms_give_sessions_that_buy_in_one_process() {
-    tokens_of_three_algorithms_give_sessions_that_buy::<OneProcess>().await;
 }
 
 /// Changes one claim of a good token.

@@ -4,42 +4,25 @@ use serde_json::{Value, json};
 
 use crate::support::{
     app::{Shopper, TestApp, Window, eventually},
-    system::{OneProcess, Servers, System},
+    system::System,
 };
 
 const ACCEPTED: &str = "Your purchase attempt has been received and is being processed.";
 const NO_RESULT: &str = "Order status not found. The purchase attempt may not have been processed yet or the key does not exist in Redis.";
 
-/// Every test of this file, on an engine.
-macro_rules! suite {
-    ($engine:ident, $system:ty: $($test:ident),+ $(,)?) => {
-        mod $engine {
-            use super::*;
-
-            $(#[tokio::test]
-            async fn $test() {
-                super::$test(TestApp::<$system>::start().await).await;
-            })+
-        }
-    };
-    ($($engine:ident: $system:ty),+) => {
-        $(suite! { $engine, $system:
-            a_purchase_goes_its_way,
-            the_same_attempt_again_is_the_same_attempt,
-            who_comes_too_late_is_told_so_and_reads_failed,
-            a_sale_has_its_window,
-            what_is_not_there_is_404_and_what_is_no_id_400,
-            the_status_shows_the_sale_and_what_is_left,
-            a_login_gives_a_token_that_works,
-            an_account_is_taken_whatever_the_case,
-            a_sound_system_is_ready,
-            requests_are_counted_by_route_and_status_and_never_by_path,
-            a_trailing_slash_is_the_same_path,
-        })+
-    };
+on_systems! { TestApp::<S>::start() =>
+    a_purchase_goes_its_way,
+    the_same_attempt_again_is_the_same_attempt,
+    who_comes_too_late_is_told_so_and_reads_failed,
+    a_sale_has_its_window,
+    what_is_not_there_is_404_and_what_is_no_id_400,
+    the_status_shows_the_sale_and_what_is_left,
+    a_login_gives_a_token_that_works,
+    an_account_is_taken_whatever_the_case,
+    a_sound_system_is_ready,
+    requests_are_counted_by_route_and_status_and_never_by_path,
+    a_trailing_slash_is_the_same_path,
 }
-
-suite!(on_servers: Servers, embedded: OneProcess);
 
 /// What came back.
 struct Answer {

@@ -11,11 +11,15 @@ use flashsale::{
 use crate::support::{
     api::{Api, Shopper},
     postgres::TestDatabase,
-    system::{OneProcess, Servers, System},
+    system::{Servers, System},
     wait_until,
 };
 
 const PATIENCE: Duration = Duration::from_mins(1);
+
+on_systems! {
+    tokens_of_deleted_accounts_take_no_unit,
+}
 
 async fn tokens_of_deleted_accounts_take_no_unit(system: impl System) {
     let (api, _worker) = (system.serve().await, system.worker().await);
@@ -62,16 +66,6 @@ async fn tokens_of_deleted_accounts_take_no_unit(system: impl System) {
     assert!(next.id > registered.id);
     assert_eq!(api.attempt(sale, &next).await.0, 200);
     assert_eq!(system.check_promises(sale).await.orders, 2);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tokens_of_deleted_accounts_take_no_unit_on_servers() {
-    tokens_of_deleted_accounts_take_no_unit(Servers::start().await).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tokens_of_deleted_accounts_take_no_unit_in_one_process() {
-    tokens_of_deleted_accounts_take_no_unit(OneProcess::start().await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

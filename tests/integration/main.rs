@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // a test ends where these do
 #![allow(clippy::disallowed_methods)] // tests have no configuration, clock or lifecycle of the program
 
+#[macro_use]
+mod on_systems;
+
 mod abuse;
 mod admin;
 mod audit;

@@ -17,30 +17,13 @@ use crate::support::{
     api::{Api, Shopper},
     postgres::TestDatabase,
     process::{Process, complaint},
-    system::{OneProcess, Servers, System},
+    system::{OneProcess, System},
 };
 
-/// Every test of this file that an engine plays a part in.
-macro_rules! suite {
-    ($engine:ident, $system:ty: $($test:ident),+) => {
-        mod $engine {
-            use super::*;
-
-            $(#[tokio::test]
-            async fn $test() {
-                super::$test(<$system>::start().await).await;
-            })+
-        }
-    };
-    ($($engine:ident: $system:ty),+) => {
-        $(suite! { $engine, $system:
-            its_programs_get_through_with_their_default_settings,
-            refused_attempts_have_its_status_if_that_is_wanted
-        })+
-    };
+on_systems! {
+    its_programs_get_through_with_their_default_settings,
+    refused_attempts_have_its_status_if_that_is_wanted,
 }
-
-suite!(on_servers: Servers, embedded: OneProcess);
 
 /// An empty variable counts as not set: the limits are the defaults.
 const DEFAULT_LIMITS: &[(&str, &str)] = &[

@@ -174,8 +174,14 @@ async fn what_stays(system: &impl System, ada: &Shopper) {
     assert_eq!(system.number(entries).await, 1);
 }
 
-async fn an_erased_person_is_in_no_table_key_or_record_and_their_order_stays<S: Searched>() {
-    let system = S::start().await;
+on_systems! {
+    an_erased_person_is_in_no_table_key_or_record_and_their_order_stays,
+    attempts_of_a_sale_are_removed_once_it_is_over_and_the_order_stays,
+}
+
+async fn an_erased_person_is_in_no_table_key_or_record_and_their_order_stays<S: Searched>(
+    system: S,
+) {
     let (here, there) = (system.serve().await, system.another_node().await);
     let there = there.as_ref().unwrap_or(&here);
     let worker = system.worker().await;
@@ -249,16 +255,6 @@ async fn an_erased_person_is_in_no_table_key_or_record_and_their_order_stays<S: 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_erased_person_is_in_no_table_key_or_record_and_their_order_stays_on_servers() {
-    an_erased_person_is_in_no_table_key_or_record_and_their_order_stays::<Servers>().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_erased_person_is_in_no_table_key_or_record_and_their_order_stays_in_one_process() {
-    an_erased_person_is_in_no_table_key_or_record_and_their_order_stays::<OneProcess>().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_erased_subject_is_gone_and_comes_back_as_a_new_person() {
     let key = SigningKey::ed("1");
     let issuer = TestIssuer::start(&[&key]).await;
@@ -296,8 +292,9 @@ async fn an_erased_subject_is_gone_and_comes_back_as_a_new_person() {
     assert_ne!(body["data"]["userId"], json!(id), "a new account");
 }
 
-async fn attempts_of_a_sale_are_removed_once_it_is_over_and_the_order_stays<S: Searched>() {
-    let system = S::start().await;
+async fn attempts_of_a_sale_are_removed_once_it_is_over_and_the_order_stays<S: Searched>(
+    system: S,
+) {
     let api = system.serve().await;
     let _worker = system.worker().await;
     let (sale, product) = system.sale(1).await;
@@ -343,14 +340,4 @@ async fn attempts_of_a_sale_are_removed_once_it_is_over_and_the_order_stays<S: S
         (&again["sales"], &again["attempts"]),
         (&json!([]), &json!(0))
     );
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn attempts_of_a_sale_are_removed_once_it_is_over_and_the_order_stays_on_servers() {
-    attempts_of_a_sale_are_removed_once_it_is_over_and_the_order_stays::<Servers>().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn attempts_of_a_sale_are_removed_once_it_is_over_and_the_order_stays_in_one_process() {
-    attempts_of_a_sale_are_removed_once_it_is_over_and_the_order_stays::<OneProcess>().await;
 }

@@ -14,51 +14,19 @@ use crate::{
     support::{
         api::Shopper,
         events::{Event, Events},
-        system::{OneProcess, Servers, System},
+        system::System,
         wait_until,
     },
 };
 
-/// Every test of this file, on an engine.
-macro_rules! suite {
-    ($($engine:ident: $system:ty),+) => {
-        $(mod $engine {
-            use super::*;
-
-            #[tokio::test]
-            async fn a_sale_is_told_at_once_and_whenever_it_changes() {
-                super::a_sale_is_told_at_once_and_whenever_it_changes(<$system>::start().await).await;
-            }
-
-            #[tokio::test]
-            async fn a_shopper_is_told_the_result_of_a_press() {
-                super::a_shopper_is_told_the_result_of_a_press(<$system>::start().await).await;
-            }
-
-            #[tokio::test]
-            async fn an_order_that_ends_is_told_and_its_sale_is_followed_after_it_is_cancelled() {
-                super::an_order_that_ends_is_told_and_its_sale_is_followed_after_it_is_cancelled(<$system>::start().await).await;
-            }
-
-            #[tokio::test]
-            async fn a_second_shopper_sees_it_sold_out() {
-                super::a_second_shopper_sees_it_sold_out(<$system>::start().await).await;
-            }
-
-            #[tokio::test]
-            async fn the_end_of_a_session_ends_its_streams() {
-                super::the_end_of_a_session_ends_its_streams(<$system>::start().await).await;
-            }
-
-            #[tokio::test]
-            async fn a_process_that_drains_ends_its_streams_at_once() {
-                super::a_process_that_drains_ends_its_streams_at_once(<$system>::start().await).await;
-            }
-        })+
-    };
+on_systems! {
+    a_sale_is_told_at_once_and_whenever_it_changes,
+    a_shopper_is_told_the_result_of_a_press,
+    an_order_that_ends_is_told_and_its_sale_is_followed_after_it_is_cancelled,
+    a_second_shopper_sees_it_sold_out,
+    the_end_of_a_session_ends_its_streams,
+    a_process_that_drains_ends_its_streams_at_once,
 }
-
-suite!(on_servers: Servers, embedded: OneProcess);
 
 async fn a_sale_is_told_at_once_and_whenever_it_changes<S: System>(system: S) {
     let (api, _worker) = (system.serve().await, system.worker().await);

@@ -11,37 +11,20 @@ use serde_json::Value;
 use crate::support::{
     api::{Api, Shopper},
     process::Process,
-    system::{OneProcess, Servers, System},
+    system::{Servers, System},
     wait_until,
 };
 
 /// Answers by status code.
 type StatusCounts = BTreeMap<u16, usize>;
 
-/// The sales that need no more than one process, on an engine.
-macro_rules! suite {
-    ($engine:ident, $system:ty: $($test:ident),+ $(,)?) => {
-        mod $engine {
-            use super::*;
-
-            $(#[tokio::test]
-            async fn $test() {
-                super::$test(<$system>::start().await).await;
-            })+
-        }
-    };
-    ($($engine:ident: $system:ty),+) => {
-        $(suite! { $engine, $system:
-            one_api_and_one_worker_sell_100_units_to_1000_shoppers,
-            over_http_alone_100_of_1000_new_shoppers_buy_100_units,
-            five_attempts_at_once_of_one_shopper_are_one_attempt,
-            a_holder_is_told_of_the_purchase_even_when_all_is_sold,
-            a_shopper_without_an_account_is_refused_before_a_unit_is_taken,
-        })+
-    };
+on_systems! {
+    one_api_and_one_worker_sell_100_units_to_1000_shoppers,
+    over_http_alone_100_of_1000_new_shoppers_buy_100_units,
+    five_attempts_at_once_of_one_shopper_are_one_attempt,
+    a_holder_is_told_of_the_purchase_even_when_all_is_sold,
+    a_shopper_without_an_account_is_refused_before_a_unit_is_taken,
 }
-
-suite!(on_servers: Servers, embedded: OneProcess);
 
 /// Everybody presses "buy" once, spread over the APIs, 64 at a time.
 async fn everybody_buys(apis: &[Api], sale: i64, shoppers: &[Shopper]) -> StatusCounts {

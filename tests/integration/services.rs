@@ -88,8 +88,12 @@ async fn send(_: &Api, request: reqwest::RequestBuilder) -> (u16, Value) {
     (status, response.json().await.unwrap())
 }
 
-async fn programs_get_tokens_for_their_secret<S: WithPrograms>() {
-    let system = S::start().await;
+on_systems! {
+    programs_get_tokens_for_their_secret,
+    changes_of_a_program_end_its_tokens,
+}
+
+async fn programs_get_tokens_for_their_secret<S: WithPrograms>(system: S) {
     let api = system.serve_as(&[("EXTERNAL_ISSUER", issuer::NAME)]).await;
     let secret = program(&system, "shop-backend", "shoppers:write,events:read").await;
     assert_eq!(secret.len(), 64);
@@ -178,8 +182,7 @@ async fn programs_get_tokens_for_their_secret<S: WithPrograms>() {
     assert_eq!(api.post("/api/auth/login", None, Some(login)).await.0, 401);
 }
 
-async fn changes_of_a_program_end_its_tokens<S: WithPrograms>() {
-    let system = S::start().await;
+async fn changes_of_a_program_end_its_tokens<S: WithPrograms>(system: S) {
     let api = system.serve_as(&[("EXTERNAL_ISSUER", issuer::NAME)]).await;
     let secret = program(&system, "shop-backend", "shoppers:write,events:read").await;
     let (id, good) = (
@@ -246,26 +249,6 @@ async fn changes_of_a_program_end_its_tokens<S: WithPrograms>() {
             .await;
         assert!(noted >= 1, "{name}");
     }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn programs_get_tokens_for_their_secret_on_servers() {
-    programs_get_tokens_for_their_secret::<Servers>().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn programs_get_tokens_for_their_secret_in_one_process() {
-    programs_get_tokens_for_their_secret::<OneProcess>().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn changes_of_a_program_end_its_tokens_on_servers() {
-    changes_of_a_program_end_its_tokens::<Servers>().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn changes_of_a_program_end_its_tokens_in_one_process() {
-    changes_of_a_program_end_its_tokens::<OneProcess>().await;
 }
 
 /// Every operation under /api/service that needs a token, as the OpenAPI document has them, so that a new one is looked at, too.

@@ -20,17 +20,28 @@ const EVERYWHERE: Duration = Duration::from_secs(5);
 /// A system with the command `user` on it.
 trait WithUsers: System {
     fn user(&self, arguments: &[&str]) -> Process;
+
+    /// Its APIs: two on servers.
+    async fn nodes(&self) -> Vec<Api>;
 }
 
 impl WithUsers for Servers {
     fn user(&self, arguments: &[&str]) -> Process {
         self.run(&[&["user"], arguments].concat())
     }
+
+    async fn nodes(&self) -> Vec<Api> {
+        vec![self.serve().await, self.serve().await]
+    }
 }
 
 impl WithUsers for OneProcess {
     fn user(&self, arguments: &[&str]) -> Process {
         self.run(&[&["user"], arguments].concat())
+    }
+
+    async fn nodes(&self) -> Vec<Api> {
+        vec![self.serve().await]
     }
 }
 
@@ -55,7 +66,7 @@ async fn is_good(api: &Api, shopper: &Shopper) -> bool {
     }
 }
 
-async fn refused_everywhere(nodes: &[&Api], shopper: &Shopper) {
+async fn refused_everywhere(nodes: &[Api], shopper: &Shopper) {
     let ended = Instant::now();
     for node in nodes {
         wait_until("the token is refused", EVERYWHERE, || async {
@@ -89,42 +100,16 @@ fn claims(shopper: &Shopper) -> Value {
         .claims
 }
 
-/// Makes a test of a function over nodes of one system, on servers with two nodes and in one process.
-macro_rules! on_both {
-    ($($test:ident),* $(,)?) => {
-        mod on_servers {
-            use super::*;
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $test() {
-                let system = Servers::start().await;
-                let (one, other) = (system.serve().await, system.serve().await);
-                super::$test(&system, &[&one, &other]).await;
-            })*
-        }
-        mod in_one_process {
-            use super::*;
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $test() {
-                let system = OneProcess::start().await;
-                let api = system.serve().await;
-                super::$test(&system, &[&api]).await;
-            })*
-        }
-    };
-}
-
-on_both! {
+on_systems! {
     logging_out_ends_every_token_of_the_account_and_no_other,
     another_password_ends_the_other_tokens_and_gives_one_that_is_good,
     a_reset_token_sets_the_password_once,
     disabling_and_changes_of_the_role_by_command_or_sql_end_the_tokens,
 }
 
-async fn logging_out_ends_every_token_of_the_account_and_no_other(
-    system: &impl WithUsers,
-    nodes: &[&Api],
-) {
-    let (here, there) = (nodes[0], nodes[nodes.len() - 1]);
+async fn logging_out_ends_every_token_of_the_account_and_no_other(system: impl WithUsers) {
+    let nodes = &system.nodes().await[..];
+    let (here, there) = (&nodes[0], &nodes[nodes.len() - 1]);
     let first = here.register("ada").await;
     let second = there.login("ada", "password123").await;
     let neighbour = there.register("bob").await;
@@ -168,11 +153,9 @@ async fn logging_out_ends_every_token_of_the_account_and_no_other(
     );
 }
 
-async fn another_password_ends_the_other_tokens_and_gives_one_that_is_good(
-    _: &impl WithUsers,
-    nodes: &[&Api],
-) {
-    let (here, there) = (nodes[0], nodes[nodes.len() - 1]);
+async fn another_password_ends_the_other_tokens_and_gives_one_that_is_good(system: impl WithUsers) {
+    let nodes = &system.nodes().await[..];
+    let (here, there) = (&nodes[0], &nodes[nodes.len() - 1]);
     let stolen = there.register("ada").await;
     let own = here.login("ada", "password123").await;
     for (current, new, status, code) in [
@@ -199,10 +182,11 @@ async fn another_password_ends_the_other_tokens_and_gives_one_that_is_good(
     }
 }
 
-async fn a_reset_token_sets_the_password_once(system: &impl WithUsers, nodes: &[&Api]) {
-    let (here, there) = (nodes[0], nodes[nodes.len() - 1]);
+async fn a_reset_token_sets_the_password_once(system: impl WithUsers) {
+    let nodes = &system.nodes().await[..];
+    let (here, there) = (&nodes[0], &nodes[nodes.len() - 1]);
     let shopper = here.register("ada").await;
-    let issue = || user(system, &["passwd", "ada", "--reset-token"]);
+    let issue = || user(&system, &["passwd", "ada", "--reset-token"]);
     let expired = issue().await["resetToken"].as_str().unwrap().to_owned();
     system
         .sql(&format!(
@@ -240,12 +224,12 @@ async fn a_reset_token_sets_the_password_once(system: &impl WithUsers, nodes: &[
 }
 
 async fn disabling_and_changes_of_the_role_by_command_or_sql_end_the_tokens(
-    system: &impl WithUsers,
-    nodes: &[&Api],
+    system: impl WithUsers,
 ) {
-    let (here, there) = (nodes[0], nodes[nodes.len() - 1]);
+    let nodes = &system.nodes().await[..];
+    let (here, there) = (&nodes[0], &nodes[nodes.len() - 1]);
     let made = user(
-        system,
+        &system,
         &[
             "add",
             "olga",
@@ -262,14 +246,14 @@ async fn disabling_and_changes_of_the_role_by_command_or_sql_end_the_tokens(
     assert_eq!(claims(&olga)["role"], "operator");
     assert!(is_good(there, &olga).await);
 
-    user(system, &["disable", "olga"]).await;
+    user(&system, &["disable", "olga"]).await;
     refused_everywhere(nodes, &olga).await;
     let (status, body) = login(here, "olga", &password).await;
     assert_eq!(
         (status, body["code"].as_str()),
         (401, Some("invalid_credentials"))
     );
-    user(system, &["enable", "olga"]).await;
+    user(&system, &["enable", "olga"]).await;
     let second = here.login("olga", &password).await;
     wait_until("the account is let in again", EVERYWHERE, || async {
         is_good(here, &second).await && is_good(there, &second).await
@@ -277,7 +261,7 @@ async fn disabling_and_changes_of_the_role_by_command_or_sql_end_the_tokens(
     .await;
     assert!(!is_good(here, &olga).await && !is_good(there, &olga).await);
 
-    let changed = user(system, &["role", "olga", "auditor"]).await;
+    let changed = user(&system, &["role", "olga", "auditor"]).await;
     assert_eq!(changed["user"]["role"], "auditor");
     refused_everywhere(nodes, &second).await;
     let third = there.login("olga", &password).await;
@@ -290,7 +274,7 @@ async fn disabling_and_changes_of_the_role_by_command_or_sql_end_the_tokens(
         ))
         .await;
     refused_everywhere(nodes, &third).await;
-    let listed = user(system, &["list"]).await;
+    let listed = user(&system, &["list"]).await;
     let listed = listed["users"].as_array().unwrap();
     // Commands are noted, statements by hand are not.
     let noted = "SELECT count(*) FROM admin_actions WHERE actor = 'cli:a test' AND action =";
@@ -380,7 +364,7 @@ async fn passwords_come_from_standard_input_or_chance_and_never_from_arguments()
     let admin = api.login("admin", "a long and strange one").await;
     assert_eq!(claims(&admin)["role"], "admin");
     assert!(given("yet another one", &["passwd", "admin"]).0);
-    refused_everywhere(&[&api], &admin).await;
+    refused_everywhere(std::slice::from_ref(&api), &admin).await;
     assert_eq!(login(&api, "admin", "yet another one").await.0, 200);
     let generated = user(&system, &["passwd", "admin"]).await;
     let generated = generated["password"].as_str().unwrap();

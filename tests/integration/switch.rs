@@ -7,37 +7,18 @@ use serde_json::Value;
 
 use crate::support::{
     api::{Api, Shopper},
-    system::{OneProcess, Servers, System},
+    system::System,
     wait_until,
 };
 
 /// How long a change in the ledger may take until every node acts on it.
 const SOON: Duration = Duration::from_secs(3);
 
-macro_rules! suite {
-    ($($engine:ident: $system:ty),+) => {
-        $(mod $engine {
-            use super::*;
-
-            #[tokio::test]
-            async fn a_paused_sale_sells_nothing_and_goes_on_when_it_is_resumed() {
-                super::a_paused_sale_sells_nothing_and_goes_on_when_it_is_resumed(<$system>::start().await).await;
-            }
-
-            #[tokio::test]
-            async fn a_cancelled_sale_is_over_for_all_but_its_buyers() {
-                super::a_cancelled_sale_is_over_for_all_but_its_buyers(<$system>::start().await).await;
-            }
-
-            #[tokio::test]
-            async fn a_buyer_is_told_of_the_purchase_after_the_end() {
-                super::a_buyer_is_told_of_the_purchase_after_the_end(<$system>::start().await).await;
-            }
-        })+
-    };
+on_systems! {
+    a_paused_sale_sells_nothing_and_goes_on_when_it_is_resumed,
+    a_cancelled_sale_is_over_for_all_but_its_buyers,
+    a_buyer_is_told_of_the_purchase_after_the_end,
 }
-
-suite!(on_servers: Servers, embedded: OneProcess);
 
 /// Changes the sale, and waits until a worker has told the gate.
 async fn set<S: System>(system: &S, api: &Api, worker: &S::Worker, sale: i64, assignment: &str) {

@@ -20,40 +20,13 @@ use crate::support::{
 /// How long a change in the ledger, or a lost key, may take until the gate has it right.
 const SOON: Duration = Duration::from_secs(2);
 
-macro_rules! suite {
-    ($($engine:ident: $system:ty),+) => {
-        $(mod $engine {
-            use super::*;
-
-            #[tokio::test]
-            async fn nobody_who_was_accepted_fails_because_units_were_taken_away() {
-                super::nobody_who_was_accepted_fails_because_units_were_taken_away(<$system>::start().await).await;
-            }
-
-            #[tokio::test]
-            async fn who_was_accepted_gets_an_order_though_the_sale_is_shortened_at_once() {
-                super::who_was_accepted_gets_an_order_though_the_sale_is_shortened_at_once(<$system>::start().await).await;
-            }
-
-            #[tokio::test]
-            async fn units_added_can_be_bought_at_once() {
-                super::units_added_can_be_bought_at_once(<$system>::start().await).await;
-            }
-
-            #[tokio::test]
-            async fn an_order_that_ends_frees_its_unit_and_its_shopper() {
-                super::an_order_that_ends_frees_its_unit_and_its_shopper(<$system>::start().await).await;
-            }
-
-            #[tokio::test]
-            async fn an_order_that_stands_again_takes_its_unit_again() {
-                super::an_order_that_stands_again_takes_its_unit_again(<$system>::start().await).await;
-            }
-        })+
-    };
+on_systems! {
+    nobody_who_was_accepted_fails_because_units_were_taken_away,
+    who_was_accepted_gets_an_order_though_the_sale_is_shortened_at_once,
+    units_added_can_be_bought_at_once,
+    an_order_that_ends_frees_its_unit_and_its_shopper,
+    an_order_that_stands_again_takes_its_unit_again,
 }
-
-suite!(on_servers: Servers, embedded: OneProcess);
 
 async fn buy(api: &Api, sale: i64, shopper: &Shopper) -> u16 {
     api.attempt(sale, shopper).await.0

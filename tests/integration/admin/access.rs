@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::desk::Desk;
 use crate::support::{
     api::Shopper,
-    system::{OneProcess, Servers, System},
+    system::{OneProcess, System},
 };
 
 /// Every operation under /api/admin, with something in the place of ids.
@@ -41,8 +41,11 @@ fn is_about_accounts(method: &Method, path: &str) -> bool {
     path.starts_with("/service-accounts") || (*method == Method::DELETE && path == "/users/1")
 }
 
-async fn only_operators_are_let_in<S: System>() {
-    let system = S::start().await;
+on_systems! {
+    only_operators_are_let_in,
+}
+
+async fn only_operators_are_let_in<S: System>(system: S) {
     let api = system.serve().await;
     let shopper = system.shoppers(1).await.remove(0);
     let roles = [Role::User, Role::Service, Role::Support, Role::Auditor];
@@ -83,16 +86,6 @@ async fn only_operators_are_let_in<S: System>() {
         log.contains("forbidden") && log.contains(&format!("user:{}", shopper.id)),
         "{log}"
     );
-}
-
-#[tokio::test]
-async fn only_operators_are_let_in_on_servers() {
-    only_operators_are_let_in::<Servers>().await;
-}
-
-#[tokio::test]
-async fn only_operators_are_let_in_in_one_process() {
-    only_operators_are_let_in::<OneProcess>().await;
 }
 
 #[tokio::test]

@@ -53,9 +53,12 @@ impl Commands for OneProcess {
     }
 }
 
+on_systems! {
+    a_sale_is_run_from_the_command_line,
+}
+
 /// While the system sells, also on a data directory that a process serves.
-async fn a_sale_is_run_from_the_command_line<S: Commands>() {
-    let system = S::start().await;
+async fn a_sale_is_run_from_the_command_line(system: impl Commands) {
     let _worker = system.worker().await;
     let api = system.serve().await;
     let product = make_and_edit_a_product(&system).await;
@@ -187,16 +190,6 @@ async fn read_actions<S: Commands>(system: &S, sale: i64) {
         text.contains("pause_sale") && text.contains("cli:ann"),
         "{text}"
     );
-}
-
-#[tokio::test]
-async fn a_sale_is_run_from_the_command_line_on_servers() {
-    a_sale_is_run_from_the_command_line::<Servers>().await;
-}
-
-#[tokio::test]
-async fn a_sale_is_run_from_the_command_line_while_one_process_serves() {
-    a_sale_is_run_from_the_command_line::<OneProcess>().await;
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::desk::Desk;
 use crate::support::{
     api::Api,
-    system::{OneProcess, Servers, System},
+    system::{OneProcess, System},
     wait_until,
 };
 
@@ -87,8 +87,11 @@ async fn a_fresh_process_sells_what_an_operator_publishes() {
     assert_eq!(newest["role"], "admin");
 }
 
-async fn what_is_public_is_cached_and_says_when_to_come<S: System>() {
-    let system = S::start().await;
+on_systems! {
+    what_is_public_is_cached_and_says_when_to_come,
+}
+
+async fn what_is_public_is_cached_and_says_when_to_come<S: System>(system: S) {
     let _worker = system.worker().await;
     let api = system.serve().await;
     let desk = Desk::of(&api, &system, Role::Operator).await;
@@ -153,14 +156,4 @@ async fn what_is_public_is_cached_and_says_when_to_come<S: System>() {
         (&body["data"]["phase"], &body["data"]["stock"]),
         (&json!("cancelled"), &json!("none"))
     );
-}
-
-#[tokio::test]
-async fn what_is_public_is_cached_and_says_when_to_come_on_servers() {
-    what_is_public_is_cached_and_says_when_to_come::<Servers>().await;
-}
-
-#[tokio::test]
-async fn what_is_public_is_cached_and_says_when_to_come_in_one_process() {
-    what_is_public_is_cached_and_says_when_to_come::<OneProcess>().await;
 }

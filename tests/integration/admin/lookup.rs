@@ -6,10 +6,15 @@ use flashsale::port::Role;
 use serde_json::{Value, json};
 
 use super::{command_line::Commands, desk::Desk};
-use crate::support::system::{OneProcess, Servers, System};
+use crate::support::system::System;
 
-async fn an_account_is_found_by_name_address_and_id<S: System>() {
-    let system = S::start().await;
+on_systems! {
+    an_account_is_found_by_name_address_and_id,
+    attempts_of_a_shopper_come_page_by_page,
+    the_last_admin_stays,
+}
+
+async fn an_account_is_found_by_name_address_and_id<S: System>(system: S) {
     let api = system.serve().await;
     let shopper = api.register("Ada").await;
     for role in [Role::Support, Role::Auditor, Role::Operator, Role::Admin] {
@@ -67,18 +72,7 @@ async fn an_account_is_found_by_name_address_and_id<S: System>() {
     }
 }
 
-#[tokio::test]
-async fn an_account_is_found_by_name_address_and_id_on_servers() {
-    an_account_is_found_by_name_address_and_id::<Servers>().await;
-}
-
-#[tokio::test]
-async fn an_account_is_found_by_name_address_and_id_in_one_process() {
-    an_account_is_found_by_name_address_and_id::<OneProcess>().await;
-}
-
-async fn attempts_of_a_shopper_come_page_by_page<S: Commands>() {
-    let system = S::start().await;
+async fn attempts_of_a_shopper_come_page_by_page<S: Commands>(system: S) {
     let _worker = system.worker().await;
     let api = system.serve().await;
     let desk = Desk::of(&api, &system, Role::Operator).await;
@@ -180,18 +174,7 @@ async fn attempts_of_a_shopper_come_page_by_page<S: Commands>() {
     assert_eq!((balance.remaining, balance.orders), (1, 0));
 }
 
-#[tokio::test]
-async fn attempts_of_a_shopper_come_page_by_page_on_servers() {
-    attempts_of_a_shopper_come_page_by_page::<Servers>().await;
-}
-
-#[tokio::test]
-async fn attempts_of_a_shopper_come_page_by_page_in_one_process() {
-    attempts_of_a_shopper_come_page_by_page::<OneProcess>().await;
-}
-
-async fn the_last_admin_stays<S: Commands>() {
-    let system = S::start().await;
+async fn the_last_admin_stays<S: Commands>(system: S) {
     let api = system.serve().await;
     let add = |name: &'static str, email: &'static str| {
         ["user", "add", name, "--email", email, "--role", "admin"]
@@ -220,14 +203,4 @@ async fn the_last_admin_stays<S: Commands>() {
     let forced = system.json(&["user", "disable", "grace", "--force"]).await;
     assert_eq!(forced["user"]["disabled"], true);
     drop(api);
-}
-
-#[tokio::test]
-async fn the_last_admin_stays_on_servers() {
-    the_last_admin_stays::<Servers>().await;
-}
-
-#[tokio::test]
-async fn the_last_admin_stays_in_one_process() {
-    the_last_admin_stays::<OneProcess>().await;
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::desk::{Desk, accepted};
 use crate::support::{
-    system::{OneProcess, Servers, System},
+    system::{Servers, System},
     wait_until,
 };
 
@@ -26,8 +26,12 @@ async fn export(desk: &Desk<'_>, path: &str, accept: &str) -> (String, String) {
     (kind, answer.text().await.unwrap())
 }
 
-async fn orders_are_exported_whole<S: System>() {
-    let system = S::start().await;
+on_systems! {
+    orders_are_exported_whole,
+    an_order_is_cancelled_with_or_without_its_unit,
+}
+
+async fn orders_are_exported_whole<S: System>(system: S) {
     let _worker = system.worker().await;
     let api = system.serve().await;
     let desk = Desk::of(&api, &system, Role::Auditor).await;
@@ -104,16 +108,6 @@ async fn orders_are_exported_whole<S: System>() {
     desk.get("/sales/999999/orders").await.expect(404);
 }
 
-#[tokio::test]
-async fn orders_are_exported_whole_on_servers() {
-    orders_are_exported_whole::<Servers>().await;
-}
-
-#[tokio::test]
-async fn orders_are_exported_whole_in_one_process() {
-    orders_are_exported_whole::<OneProcess>().await;
-}
-
 /// A ledger that fails in the middle of an export must not make a short file look like a whole one.
 #[tokio::test]
 async fn an_export_that_breaks_off_is_noticed() {
@@ -155,8 +149,7 @@ async fn an_export_that_breaks_off_is_noticed() {
         .await;
 }
 
-async fn an_order_is_cancelled_with_or_without_its_unit<S: System>() {
-    let system = S::start().await;
+async fn an_order_is_cancelled_with_or_without_its_unit<S: System>(system: S) {
     let _worker = system.worker().await;
     let api = system.serve().await;
     let desk = Desk::of(&api, &system, Role::Operator).await;
@@ -250,14 +243,4 @@ async fn an_order_is_cancelled_with_or_without_its_unit<S: System>() {
             .is_some_and(|checks| !checks.is_empty()),
         "{doctor:?}"
     );
-}
-
-#[tokio::test]
-async fn an_order_is_cancelled_with_or_without_its_unit_on_servers() {
-    an_order_is_cancelled_with_or_without_its_unit::<Servers>().await;
-}
-
-#[tokio::test]
-async fn an_order_is_cancelled_with_or_without_its_unit_in_one_process() {
-    an_order_is_cancelled_with_or_without_its_unit::<OneProcess>().await;
 }

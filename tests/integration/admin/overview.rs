@@ -175,8 +175,12 @@ async fn a_node_that_drains_says_so_in_the_overview() {
     assert_eq!(ids(&overview(&stays, &system).await, "api").len(), 1);
 }
 
-async fn rates_are_about_right<S: System>() {
-    let system = S::start().await;
+on_systems! {
+    rates_are_about_right,
+    only_operators_see_it,
+}
+
+async fn rates_are_about_right<S: System>(system: S) {
     let worker = system.worker().await;
     let api = system.serve().await;
     let (sale, _) = system.sale(100).await;
@@ -239,16 +243,6 @@ async fn rates_are_about_right<S: System>() {
 }
 
 #[tokio::test]
-async fn rates_are_about_right_on_servers() {
-    rates_are_about_right::<Servers>().await;
-}
-
-#[tokio::test]
-async fn rates_are_about_right_in_one_process() {
-    rates_are_about_right::<OneProcess>().await;
-}
-
-#[tokio::test]
 async fn one_process_is_one_node_with_the_figures_of_both() {
     let system = OneProcess::start().await;
     let api = system.serve().await;
@@ -267,8 +261,7 @@ async fn one_process_is_one_node_with_the_figures_of_both() {
     assert_eq!(seen["deadLetters"], 0);
 }
 
-async fn only_operators_see_it<S: System>() {
-    let system = S::start().await;
+async fn only_operators_see_it<S: System>(system: S) {
     let api = system.serve().await;
     let shopper = system.shoppers(1).await.remove(0);
     let (status, body) = api.get(OVERVIEW, None).await;
@@ -284,16 +277,6 @@ async fn only_operators_see_it<S: System>() {
         let (status, _) = api.get(OVERVIEW, Some(&somebody)).await;
         assert_eq!(status, 200, "{role:?}");
     }
-}
-
-#[tokio::test]
-async fn only_operators_see_it_on_servers() {
-    only_operators_see_it::<Servers>().await;
-}
-
-#[tokio::test]
-async fn only_operators_see_it_in_one_process() {
-    only_operators_see_it::<OneProcess>().await;
 }
 
 #[tokio::test]

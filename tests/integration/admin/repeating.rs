@@ -7,13 +7,14 @@ use futures::future::join_all;
 use serde_json::json;
 
 use super::desk::Desk;
-use crate::support::{
-    system::{OneProcess, Servers, System},
-    wait_until,
-};
+use crate::support::{system::System, wait_until};
 
-async fn a_change_with_one_key_is_made_once<S: System>() {
-    let system = S::start().await;
+on_systems! {
+    a_change_with_one_key_is_made_once,
+    a_key_without_an_answer_is_answered_from_the_ledger,
+}
+
+async fn a_change_with_one_key_is_made_once<S: System>(system: S) {
     let _worker = system.worker().await;
     let api = system.serve().await;
     let desk = Desk::of(&api, &system, Role::Operator).await;
@@ -70,19 +71,8 @@ async fn a_change_with_one_key_is_made_once<S: System>() {
     system.check_promises(sale).await;
 }
 
-#[tokio::test]
-async fn a_change_with_one_key_is_made_once_on_servers() {
-    a_change_with_one_key_is_made_once::<Servers>().await;
-}
-
-#[tokio::test]
-async fn a_change_with_one_key_is_made_once_in_one_process() {
-    a_change_with_one_key_is_made_once::<OneProcess>().await;
-}
-
 /// The node of the first request died after its change and before its answer: the key is there, and no answer.
-async fn a_key_without_an_answer_is_answered_from_the_ledger<S: System>() {
-    let system = S::start().await;
+async fn a_key_without_an_answer_is_answered_from_the_ledger<S: System>(system: S) {
     let _worker = system.worker().await;
     let api = system.serve().await;
     let desk = Desk::of(&api, &system, Role::Operator).await;
@@ -133,14 +123,4 @@ async fn a_key_without_an_answer_is_answered_from_the_ledger<S: System>() {
         }
     }
     assert_eq!(desk.balance(sale).await["total"], 104);
-}
-
-#[tokio::test]
-async fn a_key_without_an_answer_is_answered_from_the_ledger_on_servers() {
-    a_key_without_an_answer_is_answered_from_the_ledger::<Servers>().await;
-}
-
-#[tokio::test]
-async fn a_key_without_an_answer_is_answered_from_the_ledger_in_one_process() {
-    a_key_without_an_answer_is_answered_from_the_ledger::<OneProcess>().await;
 }

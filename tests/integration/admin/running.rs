@@ -15,7 +15,7 @@ use serde_json::json;
 use super::desk::{Desk, accepted};
 use crate::support::{
     api::{Api, Shopper},
-    system::{OneProcess, Servers, System},
+    system::{Servers, System},
     wait_until,
 };
 
@@ -122,8 +122,13 @@ async fn after_the_answer_to_a_pause_no_node_accepts_anybody() {
     system.check_promises(sale).await;
 }
 
-async fn a_sold_out_sale_sells_what_is_added<S: System>() {
-    let system = S::start().await;
+on_systems! {
+    a_sold_out_sale_sells_what_is_added,
+    only_units_that_nobody_holds_are_taken_away,
+    a_sale_is_extended_ended_and_its_note_is_kept,
+}
+
+async fn a_sold_out_sale_sells_what_is_added<S: System>(system: S) {
     let _worker = system.worker().await;
     let api = system.serve().await;
     let desk = Desk::of(&api, &system, Role::Operator).await;
@@ -158,18 +163,7 @@ async fn a_sold_out_sale_sells_what_is_added<S: System>() {
     );
 }
 
-#[tokio::test]
-async fn a_sold_out_sale_sells_what_is_added_on_servers() {
-    a_sold_out_sale_sells_what_is_added::<Servers>().await;
-}
-
-#[tokio::test]
-async fn a_sold_out_sale_sells_what_is_added_in_one_process() {
-    a_sold_out_sale_sells_what_is_added::<OneProcess>().await;
-}
-
-async fn only_units_that_nobody_holds_are_taken_away<S: System>() {
-    let system = S::start().await;
+async fn only_units_that_nobody_holds_are_taken_away<S: System>(system: S) {
     let _worker = system.worker().await;
     let api = system.serve().await;
     let desk = Desk::of(&api, &system, Role::Operator).await;
@@ -199,18 +193,7 @@ async fn only_units_that_nobody_holds_are_taken_away<S: System>() {
     assert_eq!(nothing.data()["applied"], 0);
 }
 
-#[tokio::test]
-async fn only_units_that_nobody_holds_are_taken_away_on_servers() {
-    only_units_that_nobody_holds_are_taken_away::<Servers>().await;
-}
-
-#[tokio::test]
-async fn only_units_that_nobody_holds_are_taken_away_in_one_process() {
-    only_units_that_nobody_holds_are_taken_away::<OneProcess>().await;
-}
-
-async fn a_sale_is_extended_ended_and_its_note_is_kept<S: System>() {
-    let system = S::start().await;
+async fn a_sale_is_extended_ended_and_its_note_is_kept<S: System>(system: S) {
     let _worker = system.worker().await;
     let api = system.serve().await;
     let desk = Desk::of(&api, &system, Role::Operator).await;
@@ -246,14 +229,4 @@ async fn a_sale_is_extended_ended_and_its_note_is_kept<S: System>() {
         .patch(&path, &seen, json!({"note": "It went well"}))
         .await;
     assert_eq!(noted.expect(200).data()["note"], "It went well");
-}
-
-#[tokio::test]
-async fn a_sale_is_extended_ended_and_its_note_is_kept_on_servers() {
-    a_sale_is_extended_ended_and_its_note_is_kept::<Servers>().await;
-}
-
-#[tokio::test]
-async fn a_sale_is_extended_ended_and_its_note_is_kept_in_one_process() {
-    a_sale_is_extended_ended_and_its_note_is_kept::<OneProcess>().await;
 }

@@ -5,10 +5,14 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::desk::Desk;
-use crate::support::system::{OneProcess, Servers, System};
+use crate::support::system::System;
 
-async fn a_change_is_for_the_version_that_was_seen<S: System>() {
-    let system = S::start().await;
+on_systems! {
+    a_change_is_for_the_version_that_was_seen,
+    what_is_wrong_is_named_and_changes_nothing,
+}
+
+async fn a_change_is_for_the_version_that_was_seen<S: System>(system: S) {
     let api = system.serve().await;
     let desk = Desk::of(&api, &system, Role::Operator).await;
     let (product, sale) = (desk.product().await, desk.draft(10, 600, 1200).await);
@@ -48,18 +52,7 @@ async fn a_change_is_for_the_version_that_was_seen<S: System>() {
     assert_eq!(one_of.expect(200).data()["units"], 31);
 }
 
-#[tokio::test]
-async fn a_change_is_for_the_version_that_was_seen_on_servers() {
-    a_change_is_for_the_version_that_was_seen::<Servers>().await;
-}
-
-#[tokio::test]
-async fn a_change_is_for_the_version_that_was_seen_in_one_process() {
-    a_change_is_for_the_version_that_was_seen::<OneProcess>().await;
-}
-
-async fn what_is_wrong_is_named_and_changes_nothing<S: System>() {
-    let system = S::start().await;
+async fn what_is_wrong_is_named_and_changes_nothing<S: System>(system: S) {
     let api = system.serve().await;
     let desk = Desk::of(&api, &system, Role::Operator).await;
     let product = desk.product().await;
@@ -134,14 +127,4 @@ async fn what_is_wrong_is_named_and_changes_nothing<S: System>() {
             .unwrap()
             .starts_with("limit ")
     );
-}
-
-#[tokio::test]
-async fn what_is_wrong_is_named_and_changes_nothing_on_servers() {
-    what_is_wrong_is_named_and_changes_nothing::<Servers>().await;
-}
-
-#[tokio::test]
-async fn what_is_wrong_is_named_and_changes_nothing_in_one_process() {
-    what_is_wrong_is_named_and_changes_nothing::<OneProcess>().await;
 }

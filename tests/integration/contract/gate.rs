@@ -1,6 +1,6 @@
 //! The contract of the stock gate: one suite for every engine, and beside it what only a server can do wrong.
 //!
-//! An engine takes part by implementing [`Engine`] and by one line in `suite!`'s uses below.
+//! An engine takes part by implementing [`Engine`] and by its name in `contract!` below.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // clippy.toml exempts only the tests' own bodies
 
@@ -31,6 +31,7 @@ use flashsale::{
 };
 use tempfile::TempDir;
 
+use self::model::{ModelProcess, ModelServer};
 use crate::support::{
     embedded,
     redis::{RedisOptions, RedisServer, cluster_cli, cluster_config},
@@ -191,163 +192,138 @@ impl Server for Cluster {
     }
 }
 
-macro_rules! suite {
-    ($engine_name:ident, $engine:ty) => {
-        mod $engine_name {
-            use super::*;
-
-            suite!(@tests $engine, reserving: [
-                exactly_the_stock_is_reserved_under_concurrency,
-                a_shopper_gets_one_unit_whatever_the_calls,
-                a_resent_reservation_stays_releasable,
-                a_second_press_makes_release_impossible,
-                a_claim_makes_release_impossible,
-                a_release_beside_a_press_or_a_claim_excludes_it,
-                a_released_unit_can_be_bought_again_once,
-                release_by_another_attempt_changes_nothing,
-                nobody_gets_a_unit_outside_the_window,
-                a_sale_opens_by_the_gates_clock,
-                a_holder_is_told_so_after_the_end,
-                a_moved_window_counts_at_once,
-                an_unknown_sale_is_closed,
-                pending_attempts_become_overdue_until_claimed,
-                a_large_batch_is_one_decision,
-            ]);
-            suite!(@tests $engine, recording: [
-                an_order_of_the_pending_attempt_keeps_its_unit,
-                an_order_of_a_claimed_attempt_keeps_its_unit,
-                an_order_of_an_unknown_shopper_takes_a_unit,
-                an_order_of_another_attempt_takes_over_the_unit,
-                a_failed_attempt_gives_its_unit_back,
-                a_failure_of_another_attempt_changes_nothing,
-                an_attempt_beside_an_order_passes_its_unit_on,
-                an_order_stands_whatever_is_recorded_later,
-                a_sale_is_closed_when_the_ledger_takes_an_order_back,
-                settlements_of_one_shopper_in_one_call_add_up,
-                returns_tell_when_a_refused_shopper_may_hope_again,
-            ]);
-            suite!(@tests $engine, loading: [
-                a_loaded_sale_knows_its_holders,
-                a_sale_that_is_being_loaded_is_closed,
-                an_open_sale_is_not_loaded_again,
-                a_load_within_its_lease_keeps_others_out,
-                a_superseded_load_can_do_nothing,
-                repeated_steps_of_a_load_change_nothing,
-                a_record_at_any_step_of_a_load_keeps_the_balance,
-                a_failure_recorded_while_loading_changes_nothing,
-                records_race_a_load_without_harm,
-            ]);
-            suite!(@tests $engine, results: [
-                a_rejected_attempt_says_nothing_of_a_shopper_who_does_not_wait,
-                results_of_settlements_can_be_read,
-                a_failed_result_never_replaces_a_success_of_the_same_sale,
-                a_result_of_a_newer_sale_replaces_an_older_one,
-                a_holder_is_never_told_an_older_sales_result,
-                an_order_is_told_while_the_products_next_sale_is_on,
-                a_failed_says_nothing_of_an_attempt_that_came_after_it,
-                many_are_told_at_once_what_each_is_told_alone,
-                nobody_is_told_failed_while_the_sale_is_being_loaded,
-                results_are_written_for_an_unknown_sale,
-                results_of_the_original_service_are_read,
-                results_are_forgotten_after_their_time,
-            ]);
-            suite!(@tests $engine, announcing: [
-                results_are_announced_when_they_are_recorded,
-                results_of_a_sale_that_the_gate_does_not_know_are_announced,
-                shoppers_are_told_of_a_sale_what_it_and_its_results_say,
-                an_order_that_ends_is_announced,
-                nothing_is_certain_of_a_sale_whose_holders_are_unknown,
-                groups_of_sales_have_every_sale_once_and_can_be_followed,
-            ]);
-            suite!(@tests $engine, terms: [
-                newer_terms_add_and_take_units,
-                older_terms_change_nothing,
-                other_terms_of_the_version_in_force_change_nothing,
-                terms_are_in_force_in_an_open_sale_only,
-                terms_sent_by_many_at_once_end_as_the_newest,
-                a_paused_sale_refuses_everyone_but_its_holders,
-                a_cancelled_sale_answers_as_one_that_has_ended,
-                a_pause_is_told_within_the_window_only_and_before_sold_out,
-            ]);
-            suite!(@tests $engine, withdrawing: [
-                units_that_are_set_aside_cannot_be_bought,
-                up_to_takes_what_is_available_and_exact_all_or_none,
-                a_repeated_withdrawal_takes_nothing_more,
-                a_closed_movement_is_not_subtracted_twice,
-                a_movement_is_cleared_although_its_terms_are_in_force,
-                older_terms_clear_nothing,
-                a_caller_that_saw_older_terms_takes_nothing_anew,
-                a_withdrawal_that_comes_late_is_given_back,
-                units_are_set_aside_in_an_open_sale_only,
-                a_sale_is_loaded_with_the_units_of_pending_movements_set_aside,
-                a_repeated_opening_sets_nothing_aside_again,
-                withdrawals_and_presses_at_once_share_the_units,
-                a_sale_with_units_set_aside_is_sound_and_tells_results,
-                a_hundred_movements_are_listed_and_cleared_at_once,
-            ]);
-            suite!(@tests $engine, ending: [
-                an_ended_order_frees_its_unit_and_its_shopper,
-                an_ended_order_that_is_recorded_later_takes_no_unit,
-                orders_end_in_an_open_sale_only,
-                an_order_that_ended_before_a_load_can_come_back_with_its_snapshot,
-                a_thousand_orders_end_in_one_call,
-                a_released_attempt_gives_its_unit_back_and_says_nothing,
-            ]);
-            suite!(@tests $engine, closing: [
-                a_sound_sale_is_closed_only_if_told,
-                a_closed_sale_keeps_its_pending_attempts_until_they_are_settled,
-            ]);
-            suite!(@tests $engine, auditing: [
-                available_units_and_holders_are_the_initial_stock_at_every_step,
-                available_units_and_holders_add_up_while_shoppers_come_and_go,
-                everyone_s_holding_is_listed_with_how_far_it_has_come,
-                stored_results_are_those_of_the_sale_alone,
-                a_result_is_forgotten_only_while_it_stands_as_given,
-                a_sale_is_unloaded_once_nothing_is_pending_and_can_be_loaded_again,
-            ]);
-        }
-    };
-    (@tests $engine:ty, $module:ident: [$($test:ident),+ $(,)?]) => {
-        $(
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $test() {
-                $module::$test(<$engine as Engine>::start().await).await;
-            }
-        )+
-    };
+/// Runs a function of the suite on an engine of its own.
+async fn run<E: Engine>(test: impl AsyncFnOnce(E)) {
+    test(E::start().await).await;
 }
 
-suite!(on_a_single_server, Single);
-suite!(on_a_cluster, Cluster);
-suite!(in_memory, InMemory);
-suite!(on_a_model_server, model::ModelServer);
-suite!(on_a_model_process, model::ModelProcess);
+contract! { [on_a_single_server: Single, on_a_cluster: Cluster, in_memory: InMemory, on_a_model_server: ModelServer, on_a_model_process: ModelProcess] {
+    reserving {
+        exactly_the_stock_is_reserved_under_concurrency,
+        a_shopper_gets_one_unit_whatever_the_calls,
+        a_resent_reservation_stays_releasable,
+        a_second_press_makes_release_impossible,
+        a_claim_makes_release_impossible,
+        a_release_beside_a_press_or_a_claim_excludes_it,
+        a_released_unit_can_be_bought_again_once,
+        release_by_another_attempt_changes_nothing,
+        nobody_gets_a_unit_outside_the_window,
+        a_sale_opens_by_the_gates_clock,
+        a_holder_is_told_so_after_the_end,
+        a_moved_window_counts_at_once,
+        an_unknown_sale_is_closed,
+        pending_attempts_become_overdue_until_claimed,
+        a_large_batch_is_one_decision,
+    }
+    recording {
+        an_order_of_the_pending_attempt_keeps_its_unit,
+        an_order_of_a_claimed_attempt_keeps_its_unit,
+        an_order_of_an_unknown_shopper_takes_a_unit,
+        an_order_of_another_attempt_takes_over_the_unit,
+        a_failed_attempt_gives_its_unit_back,
+        a_failure_of_another_attempt_changes_nothing,
+        an_attempt_beside_an_order_passes_its_unit_on,
+        an_order_stands_whatever_is_recorded_later,
+        a_sale_is_closed_when_the_ledger_takes_an_order_back,
+        settlements_of_one_shopper_in_one_call_add_up,
+        returns_tell_when_a_refused_shopper_may_hope_again,
+    }
+    loading {
+        a_loaded_sale_knows_its_holders,
+        a_sale_that_is_being_loaded_is_closed,
+        an_open_sale_is_not_loaded_again,
+        a_load_within_its_lease_keeps_others_out,
+        a_superseded_load_can_do_nothing,
+        repeated_steps_of_a_load_change_nothing,
+        a_record_at_any_step_of_a_load_keeps_the_balance,
+        a_failure_recorded_while_loading_changes_nothing,
+        records_race_a_load_without_harm,
+    }
+    results {
+        a_rejected_attempt_says_nothing_of_a_shopper_who_does_not_wait,
+        results_of_settlements_can_be_read,
+        a_failed_result_never_replaces_a_success_of_the_same_sale,
+        a_result_of_a_newer_sale_replaces_an_older_one,
+        a_holder_is_never_told_an_older_sales_result,
+        an_order_is_told_while_the_products_next_sale_is_on,
+        a_failed_says_nothing_of_an_attempt_that_came_after_it,
+        many_are_told_at_once_what_each_is_told_alone,
+        nobody_is_told_failed_while_the_sale_is_being_loaded,
+        results_are_written_for_an_unknown_sale,
+        results_of_the_original_service_are_read,
+        results_are_forgotten_after_their_time,
+    }
+    announcing {
+        results_are_announced_when_they_are_recorded,
+        results_of_a_sale_that_the_gate_does_not_know_are_announced,
+        shoppers_are_told_of_a_sale_what_it_and_its_results_say,
+        an_order_that_ends_is_announced,
+        nothing_is_certain_of_a_sale_whose_holders_are_unknown,
+        groups_of_sales_have_every_sale_once_and_can_be_followed,
+    }
+    terms {
+        newer_terms_add_and_take_units,
+        older_terms_change_nothing,
+        other_terms_of_the_version_in_force_change_nothing,
+        terms_are_in_force_in_an_open_sale_only,
+        terms_sent_by_many_at_once_end_as_the_newest,
+        a_paused_sale_refuses_everyone_but_its_holders,
+        a_cancelled_sale_answers_as_one_that_has_ended,
+        a_pause_is_told_within_the_window_only_and_before_sold_out,
+    }
+    withdrawing {
+        units_that_are_set_aside_cannot_be_bought,
+        up_to_takes_what_is_available_and_exact_all_or_none,
+        a_repeated_withdrawal_takes_nothing_more,
+        a_closed_movement_is_not_subtracted_twice,
+        a_movement_is_cleared_although_its_terms_are_in_force,
+        older_terms_clear_nothing,
+        a_caller_that_saw_older_terms_takes_nothing_anew,
+        a_withdrawal_that_comes_late_is_given_back,
+        units_are_set_aside_in_an_open_sale_only,
+        a_sale_is_loaded_with_the_units_of_pending_movements_set_aside,
+        a_repeated_opening_sets_nothing_aside_again,
+        withdrawals_and_presses_at_once_share_the_units,
+        a_sale_with_units_set_aside_is_sound_and_tells_results,
+        a_hundred_movements_are_listed_and_cleared_at_once,
+    }
+    ending {
+        an_ended_order_frees_its_unit_and_its_shopper,
+        an_ended_order_that_is_recorded_later_takes_no_unit,
+        orders_end_in_an_open_sale_only,
+        an_order_that_ended_before_a_load_can_come_back_with_its_snapshot,
+        a_thousand_orders_end_in_one_call,
+        a_released_attempt_gives_its_unit_back_and_says_nothing,
+    }
+    closing {
+        a_sound_sale_is_closed_only_if_told,
+        a_closed_sale_keeps_its_pending_attempts_until_they_are_settled,
+    }
+    auditing {
+        available_units_and_holders_are_the_initial_stock_at_every_step,
+        available_units_and_holders_add_up_while_shoppers_come_and_go,
+        everyone_s_holding_is_listed_with_how_far_it_has_come,
+        stored_results_are_those_of_the_sale_alone,
+        a_result_is_forgotten_only_while_it_stands_as_given,
+        a_sale_is_unloaded_once_nothing_is_pending_and_can_be_loaded_again,
+    }
+} }
 
-/// What only a server can show.
-macro_rules! server_suite {
-    ($engine_name:ident, $engine:ty) => {
-        mod $engine_name {
-            use super::*;
-
-            suite!(@tests $engine, losses: [
-                a_sale_that_lost_its_stock_is_closed,
-                a_sale_that_lost_its_holders_is_closed,
-                a_sale_that_lost_its_pending_attempts_lists_them_again,
-                a_sale_that_lost_its_meta_lists_its_pending_attempts_again,
-            ]);
-            suite!(@tests $engine, withdrawing: [
-                units_set_aside_are_forgotten_with_their_key_and_set_aside_anew,
-            ]);
-            suite!(@tests $engine, identity: [
-                the_note_of_account_ids_only_rises,
-                the_note_of_account_ids_is_each_ledger_s_own,
-                a_result_of_another_ledger_reads_as_none,
-                a_sale_of_another_ledger_is_unknown_until_it_is_loaded,
-            ]);
-        }
-    };
-}
-
-server_suite!(keys_on_a_single_server, Single);
-server_suite!(keys_on_a_cluster, Cluster);
-server_suite!(keys_on_a_model_server, model::ModelServer);
+// What only a server can show.
+contract! { [keys_on_a_single_server: Single, keys_on_a_cluster: Cluster, keys_on_a_model_server: ModelServer] {
+    losses {
+        a_sale_that_lost_its_stock_is_closed,
+        a_sale_that_lost_its_holders_is_closed,
+        a_sale_that_lost_its_pending_attempts_lists_them_again,
+        a_sale_that_lost_its_meta_lists_its_pending_attempts_again,
+    }
+    withdrawing {
+        units_set_aside_are_forgotten_with_their_key_and_set_aside_anew,
+    }
+    identity {
+        the_note_of_account_ids_only_rises,
+        the_note_of_account_ids_is_each_ledger_s_own,
+        a_result_of_another_ledger_reads_as_none,
+        a_sale_of_another_ledger_is_unknown_until_it_is_loaded,
+    }
+} }

@@ -30,7 +30,16 @@ async fn deliveries(desk: &Desk<'_>, webhook: &Value) -> Vec<Value> {
     answer.data().as_array().unwrap().clone()
 }
 
-pub async fn endpoints_are_sent_every_event_signed_and_in_order<S: Recording>(system: S) {
+on_systems! { S::recording() =>
+    endpoints_are_sent_every_event_signed_and_in_order,
+    an_endpoint_that_was_down_receives_everything,
+    an_endpoint_that_is_gone_is_disabled_until_a_replay,
+    a_replay_of_removed_events_is_refused_and_loses_nothing,
+    secrets_are_replaced_with_an_overlap,
+    forms_of_endpoints_are_checked,
+}
+
+async fn endpoints_are_sent_every_event_signed_and_in_order<S: Recording>(system: S) {
     let (api, _worker) = system.start_recording().await;
     let desk = Desk::of(&api, &system, Role::Operator).await;
     let (all, orders, batched) = (
@@ -96,7 +105,7 @@ pub async fn endpoints_are_sent_every_event_signed_and_in_order<S: Recording>(sy
     assert!(listed.data()[0].get("secret").is_none(), "{}", listed.body);
 }
 
-pub async fn an_endpoint_that_was_down_receives_everything<S: Recording>(system: S) {
+async fn an_endpoint_that_was_down_receives_everything<S: Recording>(system: S) {
     let (api, _worker) = system.start_recording().await;
     let desk = Desk::of(&api, &system, Role::Operator).await;
     let receiver = Receiver::start().await;
@@ -138,7 +147,7 @@ pub async fn an_endpoint_that_was_down_receives_everything<S: Recording>(system:
     .await;
 }
 
-pub async fn an_endpoint_that_is_gone_is_disabled_until_a_replay<S: Recording>(system: S) {
+async fn an_endpoint_that_is_gone_is_disabled_until_a_replay<S: Recording>(system: S) {
     let (api, _worker) = system.start_recording().await;
     let desk = Desk::of(&api, &system, Role::Operator).await;
     let receiver = Receiver::start().await;
@@ -204,7 +213,7 @@ pub async fn an_endpoint_that_is_gone_is_disabled_until_a_replay<S: Recording>(s
     );
 }
 
-pub async fn a_replay_of_removed_events_is_refused_and_loses_nothing<S: Recording>(system: S) {
+async fn a_replay_of_removed_events_is_refused_and_loses_nothing<S: Recording>(system: S) {
     let (api, worker) = system.start_recording().await;
     let desk = Desk::of(&api, &system, Role::Operator).await;
     let receiver = Receiver::start().await;
@@ -246,7 +255,7 @@ pub async fn a_replay_of_removed_events_is_refused_and_loses_nothing<S: Recordin
     assert!(!told.contains("events were removed"), "{told}");
 }
 
-pub async fn secrets_are_replaced_with_an_overlap<S: Recording>(system: S) {
+async fn secrets_are_replaced_with_an_overlap<S: Recording>(system: S) {
     let (api, _worker) = system.start_recording().await;
     let desk = Desk::of(&api, &system, Role::Operator).await;
     let receiver = Receiver::start().await;
@@ -287,7 +296,7 @@ pub async fn secrets_are_replaced_with_an_overlap<S: Recording>(system: S) {
     );
 }
 
-pub async fn forms_of_endpoints_are_checked<S: Recording>(system: S) {
+async fn forms_of_endpoints_are_checked<S: Recording>(system: S) {
     let (api, _worker) = system.start_recording().await;
     let desk = Desk::of(&api, &system, Role::Operator).await;
     let url = "https://shop.example/hook";
@@ -319,7 +328,8 @@ pub async fn forms_of_endpoints_are_checked<S: Recording>(system: S) {
     assert_eq!(refused.status, 403);
 }
 
-pub async fn endpoints_in_private_networks_are_refused_unless_a_setting_allows_them() {
+#[tokio::test]
+async fn endpoints_in_private_networks_are_refused_unless_a_setting_allows_them() {
     let system = OneProcess::start().await;
     let on = ("EVENTS_ENABLED", "true");
     let api = system.serve_as(&[on]).await;

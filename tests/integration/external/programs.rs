@@ -10,7 +10,7 @@ use crate::{
     support::{
         api::{Api, Shopper},
         issuer,
-        system::{OneProcess, Servers, System},
+        system::System,
         wait_until,
     },
 };
@@ -124,8 +124,11 @@ async fn made_once(
     );
 }
 
-async fn accounts_are_made_many_at_a_time_and_buy_through_programs<S: WithPrograms>() {
-    let system = S::start().await;
+on_systems! {
+    accounts_are_made_many_at_a_time_and_buy_through_programs,
+}
+
+async fn accounts_are_made_many_at_a_time_and_buy_through_programs<S: WithPrograms>(system: S) {
     let environment = [("EXTERNAL_ISSUER", issuer::NAME)];
     let api = system.serve_as(&environment).await;
     let worker = system.worker().await;
@@ -195,14 +198,4 @@ async fn accounts_are_made_many_at_a_time_and_buy_through_programs<S: WithProgra
     .await;
     drop(worker);
     system.check_promises(sale).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn accounts_are_made_many_at_a_time_and_buy_through_programs_on_servers() {
-    accounts_are_made_many_at_a_time_and_buy_through_programs::<Servers>().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn accounts_are_made_many_at_a_time_and_buy_through_programs_in_one_process() {
-    accounts_are_made_many_at_a_time_and_buy_through_programs::<OneProcess>().await;
 }
