@@ -9,6 +9,7 @@
 mod account_store;
 mod accounts;
 mod admin;
+mod answers;
 mod attempt;
 mod cluster_figures;
 mod dead_letters;
@@ -34,6 +35,7 @@ pub use admin::{
     OrderEntry, OrderPage, Product, ProductChange, Restock, SaleChange, SaleEdit, SaleRecord,
     SaleState, StoredAnswer,
 };
+pub use answers::zip_answers;
 pub use attempt::{Attempt, Outcome, Settlement};
 pub use cluster_figures::{
     ApiFigures, AttemptRates, ClusterFigures, NODE_ENTRY_TTL, NodeEntry, NodeKind, NodeReport,

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     ids::{ProductId, SaleId, UserId},
     lifecycle::Lifecycle,
-    port::{GateError, PurchaseResult, ResultEntry, ResultQuery, ShopperResults},
+    port::{GateError, PurchaseResult, ResultEntry, ResultQuery, ShopperResults, zip_answers},
     sale::SaleCatalog,
     telemetry::{CallDurations, LogThrottle, metric},
 };
@@ -163,7 +163,7 @@ async fn answer_batch(
     let since = std::time::Instant::now();
     let answers = gate.read_results(&queries).await;
     durations.record(since, answers.iter().all(Result::is_ok));
-    for (request, answer) in batch.into_iter().zip(answers) {
+    for (request, answer) in zip_answers(batch, answers) {
         request.answer.send(answer);
     }
 }

@@ -28,7 +28,7 @@ use super::{
 use crate::{
     ids::{ProductId, SaleId, UserId},
     lifecycle::Lifecycle,
-    port::{Announcement, News, ResultAnnouncements, ResultReading},
+    port::{Announcement, News, ResultAnnouncements, ResultReading, zip_answers},
     sale::{PublicPhase, SaleCatalog, SaleWithResults},
     telemetry::{LogThrottle, Span, SpanKind, metric, traced_attempt_of},
 };
@@ -259,7 +259,7 @@ impl ResultFeed {
                         continue;
                     };
                     let found = self.read_sale(sale, *product, &users).await;
-                    for (user, found) in users.iter().zip(found) {
+                    for (user, found) in zip_answers(&users, found) {
                         let found = [(sale, *product, found)].into_iter();
                         self.shoppers.apply(*user, number, false, found);
                     }

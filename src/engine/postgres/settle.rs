@@ -27,7 +27,7 @@ use crate::{
     ids::{AttemptId, ProductId, SaleId, UserId},
     port::{
         Attempt, LedgerError, Outcome, Position, SaleWindow, SettleBatch, SettleError, Settlement,
-        Settling,
+        Settling, zip_answers,
     },
     rules::settlement::{self, Fresh, Known, KnownSale, Settled},
 };
@@ -295,7 +295,7 @@ async fn look_up(
         ..Known::default()
     };
     let mut in_the_way = BTreeSet::new();
-    for (attempt, row) in attempts.iter().zip(rows) {
+    for (attempt, row) in zip_answers(attempts, rows) {
         if row.user_exists {
             known.users.insert(attempt.user);
         }

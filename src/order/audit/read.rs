@@ -15,7 +15,7 @@ use crate::{
     ids::{SaleId, UserId},
     port::{
         DeadLetterEntry, GateError, LedgerError, LogEntry, LogError, Offset, Partition, Ports,
-        SaleListing, SaleSnapshot,
+        SaleListing, SaleSnapshot, zip_answers,
     },
 };
 
@@ -145,9 +145,7 @@ impl Audit {
         users.extend(&attempts.without_order);
         let users: Vec<UserId> = users.into_iter().collect();
         let stored = gate.stored_results(sale, listing.product, &users).await?;
-        let stored = users
-            .into_iter()
-            .zip(stored)
+        let stored = zip_answers(users, stored)
             .filter_map(|(user, result)| Some((user, result?)))
             .collect();
         Ok(SaleReading {

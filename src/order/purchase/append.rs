@@ -12,7 +12,7 @@ use super::{
 use crate::{
     lifecycle::Lifecycle,
     order::batcher::Batcher,
-    port::{AppendError, AttemptLog, ReleaseOutcome, Reservations},
+    port::{AppendError, AttemptLog, ReleaseOutcome, Reservations, zip_answers},
     telemetry::{CallDurations, LogThrottle},
 };
 
@@ -52,7 +52,7 @@ pub(super) fn spawn(
                     tracing::warn!(attempts = failed.count(), %error, "appending failed");
                 }
                 let mut not_written = Vec::new();
-                for (asked, answer) in batch.into_iter().zip(answers) {
+                for (asked, answer) in zip_answers(batch, answers) {
                     match answer {
                         Ok(()) => asked.accept(since),
                         // It stays held and pending; the relay finds out, and appends it if need be.

@@ -18,7 +18,7 @@ use crate::{
     lifecycle::Lifecycle,
     order::batcher::Batcher,
     order::purchase::undo::Undo,
-    port::{GateError, Reservations, ReserveOutcome, Standing},
+    port::{GateError, Reservations, ReserveOutcome, Standing, zip_answers},
     telemetry::{CallDurations, LogThrottle},
 };
 
@@ -117,7 +117,7 @@ async fn reserve(
     for trace in asked.iter_mut().filter_map(|asked| asked.trace.as_mut()) {
         trace.reserved(since);
     }
-    for (asked, outcome) in asked.into_iter().zip(outcomes) {
+    for (asked, outcome) in zip_answers(asked, outcomes) {
         match outcome {
             // The second case: the gate answered this reservation before, and the answer was lost on the way.
             ReserveOutcome::Reserved => pass_on(append, asked).await,

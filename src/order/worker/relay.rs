@@ -9,7 +9,7 @@ use super::{WorkerSettings, barrier::Barrier, partition::record, terms::bring_te
 use crate::{
     port::{
         Attempt, ClaimOutcome, Holder, Outcome, PendingEntry, PortError, Ports, SaleListing,
-        Settlement, TermsOutcome,
+        Settlement, TermsOutcome, zip_answers,
     },
     telemetry::metric,
 };
@@ -111,9 +111,7 @@ async fn resolve(
         })
         .collect();
     let claims = engines.gate.claim(listing.id, &holders).await?;
-    let claimed: Vec<_> = lost
-        .into_iter()
-        .zip(claims)
+    let claimed: Vec<_> = zip_answers(lost, claims)
         .filter(|(_, claim)| *claim == ClaimOutcome::Claimed)
         .map(|(attempt, _)| attempt)
         .collect();

@@ -11,7 +11,7 @@ use metrics::histogram;
 use tokio::{sync::oneshot, time::Instant};
 
 use crate::{
-    port::{LedgerError, SettleBatch, SettleError, Settlement, Settling},
+    port::{LedgerError, SettleBatch, SettleError, Settlement, Settling, zip_answers},
     telemetry::{CallDurations, metric},
 };
 
@@ -102,7 +102,7 @@ impl Settler {
         // `send` fails if the reader of the batch has stopped waiting. Nobody needs the answer then.
         match self.settle_at_once(&batches).await {
             Ok(settlements) => {
-                for (answer, settlements) in answers.into_iter().zip(settlements) {
+                for (answer, settlements) in zip_answers(answers, settlements) {
                     let _ = answer.send(Ok(settlements));
                 }
             }
