@@ -182,6 +182,7 @@ const CRATES: &[(&[&str], &[&str])] = &[
         &[
             "engine/postgres",
             "engine/embedded",
+            "engine/migration.rs",
             "engine/prepared.rs",
             "engine/erasure.rs",
         ],

@@ -2,14 +2,11 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use diesel::{
-    migration::{Migration, MigrationSource, MigrationVersion},
-    sqlite::Sqlite,
-};
+use diesel::sqlite::Sqlite;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use super::{DataFile, OpenError, keys};
-use crate::engine::migration::{KEYS_AT_ONCE, Migrated, MigrationState};
+use crate::engine::migration::{KEYS_AT_ONCE, Migrated, MigrationState, OwnMigrations};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 
@@ -19,7 +16,7 @@ impl DataFile {
     /// Applies the pending migrations, each in a transaction, and computes the keys of accounts that have none. Returns the
     /// applied migrations, and the accounts whose names clash.
     pub fn migrate(&mut self) -> Result<Migrated, OpenError> {
-        let newer = self.with(|conn| Ok(unknown(&applied(conn)?)))?;
+        let newer = self.with(|conn| Ok(own().unknown(&applied(conn)?)))?;
         if !newer.is_empty() {
             return Err(OpenError::Newer {
                 file: self.path(),
@@ -50,7 +47,7 @@ impl DataFile {
                 return Ok(None);
             }
             conn.revert_last_migration(MIGRATIONS)
-                .map(|version| Some(name_of(&version)))
+                .map(|version| Some(own().name_of(&version)))
         })
     }
 
@@ -58,24 +55,16 @@ impl DataFile {
     pub fn reset(&mut self) -> Result<Vec<String>, OpenError> {
         self.with(|conn| {
             let reverted = conn.revert_all_migrations(MIGRATIONS)?;
-            Ok(reverted.iter().map(name_of).collect())
+            Ok(reverted
+                .iter()
+                .map(|version| own().name_of(version))
+                .collect())
         })
     }
 
     /// All migrations of this version in order, then those that only the file has.
     pub fn migrations(&mut self) -> Result<Vec<MigrationState>, OpenError> {
-        self.with(|conn| {
-            let applied = applied(conn)?;
-            let ours = embedded().into_iter().map(|migration| MigrationState {
-                name: migration.name().to_string(),
-                applied: applied.contains(&migration.name().version().to_string()),
-            });
-            let newer = unknown(&applied).into_iter().map(|name| MigrationState {
-                name,
-                applied: true,
-            });
-            Ok(ours.chain(newer).collect())
-        })
+        self.with(|conn| Ok(own().compare(&applied(conn)?)))
     }
 
     fn with<T>(
@@ -94,14 +83,14 @@ fn applied(conn: &mut diesel::SqliteConnection) -> HarnessResult<BTreeSet<String
 /// Fails if a file that another process has lacks migrations, or has ones of a newer version.
 pub(super) fn check(conn: &mut diesel::SqliteConnection, file: &Path) -> Result<(), OpenError> {
     let applied = applied(conn).map_err(|error| OpenError::of(file, &error.to_string()))?;
-    let newer = unknown(&applied);
+    let newer = own().unknown(&applied);
     if !newer.is_empty() {
         return Err(OpenError::Newer {
             file: file.to_owned(),
             versions: newer,
         });
     }
-    if applied.len() < embedded().len() {
+    if applied.len() < own().count() {
         return Err(OpenError::File {
             file: file.to_owned(),
             cause: "it lacks migrations: run `flashsale migrate --embedded`, or use the version that serves it".to_owned(),
@@ -110,27 +99,6 @@ pub(super) fn check(conn: &mut diesel::SqliteConnection, file: &Path) -> Result<
     Ok(())
 }
 
-/// The migrations in the binary, in their order. Reading them cannot fail: they were compiled in.
-fn embedded() -> Vec<Box<dyn Migration<Sqlite>>> {
-    let mut migrations = MigrationSource::<Sqlite>::migrations(&MIGRATIONS).unwrap_or_default();
-    migrations.sort_by(|one, other| one.name().version().cmp(&other.name().version()));
-    migrations
-}
-
-fn unknown(applied: &BTreeSet<String>) -> Vec<String> {
-    let ours: BTreeSet<String> = embedded()
-        .iter()
-        .map(|migration| migration.name().version().to_string())
-        .collect();
-    applied.difference(&ours).cloned().collect()
-}
-
-fn name_of(version: &MigrationVersion<'_>) -> String {
-    embedded()
-        .iter()
-        .find(|migration| migration.name().version() == *version)
-        .map_or_else(
-            || version.to_string(),
-            |migration| migration.name().to_string(),
-        )
+fn own() -> OwnMigrations<Sqlite> {
+    OwnMigrations::of(&MIGRATIONS)
 }

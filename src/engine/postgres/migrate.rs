@@ -1,10 +1,6 @@
 //! Creates the database, and applies, reverts and lists the migrations of its schema. The migrations are part of the binary.
 
-use diesel::{
-    migration::{Migration, MigrationSource, MigrationVersion},
-    pg::Pg,
-    sql_types::Bool,
-};
+use diesel::{migration::Migration, pg::Pg, sql_types::Bool};
 use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use std::{collections::BTreeSet, time::Duration};
@@ -19,7 +15,7 @@ use super::{
 };
 use crate::{
     config::{Pooler, PostgresConfig},
-    engine::migration::{KEYS_AT_ONCE, Migrated, MigrationState},
+    engine::migration::{KEYS_AT_ONCE, Migrated, MigrationState, OwnMigrations},
 };
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
@@ -174,7 +170,7 @@ pub async fn revert(config: &PostgresConfig) -> Result<Option<String>, MigrateEr
         }
         harness
             .revert_last_migration(MIGRATIONS)
-            .map(|version| Some(name_of(&version)))
+            .map(|version| Some(own().name_of(&version)))
     })
     .await
 }
@@ -185,7 +181,7 @@ pub async fn reset(config: &PostgresConfig) -> Result<Vec<String>, MigrateError>
         Ok(harness
             .revert_all_migrations(MIGRATIONS)?
             .iter()
-            .map(name_of)
+            .map(|version| own().name_of(version))
             .collect())
     })
     .await
@@ -204,7 +200,7 @@ pub async fn status(config: &PostgresConfig) -> Result<Vec<MigrationState>, Migr
         .await
         .map_err(|error| MigrateError::Failed(error.to_string()))?;
     refuse_original(config, &mut session, &applied).await?;
-    Ok(compare(&applied))
+    Ok(own().compare(&applied))
 }
 
 /// Checks that the database has all migrations of this version. It may have more: the migrations of a new version are applied
@@ -229,7 +225,8 @@ pub(super) async fn check(
         })?;
     refuse_original(config, session, &applied).await?;
     let database = config.database.clone();
-    let names: Vec<String> = compare(&applied)
+    let names: Vec<String> = own()
+        .compare(&applied)
         .into_iter()
         .filter(|state| !state.applied)
         .map(|state| state.name)
@@ -237,7 +234,7 @@ pub(super) async fn check(
     if !names.is_empty() {
         return Err(ConnectError::MigrationsMissing { database, names });
     }
-    let versions = unknown(&applied);
+    let versions = own().unknown(&applied);
     if !versions.is_empty() {
         tracing::warn!(
             ?versions,
@@ -339,43 +336,8 @@ async fn applied_versions(session: &mut Session) -> diesel::QueryResult<BTreeSet
     Ok(rows.into_iter().map(|row| row.version).collect())
 }
 
-/// The migrations in the binary, in order. Reading them cannot fail, since they were compiled in.
-fn embedded() -> Vec<Box<dyn Migration<Pg>>> {
-    let mut migrations = MigrationSource::<Pg>::migrations(&MIGRATIONS).unwrap_or_default();
-    migrations.sort_by(|one, other| one.name().version().cmp(&other.name().version()));
-    migrations
-}
-
-fn compare(applied: &BTreeSet<String>) -> Vec<MigrationState> {
-    embedded()
-        .iter()
-        .map(|migration| MigrationState {
-            name: migration.name().to_string(),
-            applied: applied.contains(&migration.name().version().to_string()),
-        })
-        .chain(unknown(applied).into_iter().map(|name| MigrationState {
-            name,
-            applied: true,
-        }))
-        .collect()
-}
-
-fn unknown(applied: &BTreeSet<String>) -> Vec<String> {
-    let ours: BTreeSet<String> = embedded()
-        .iter()
-        .map(|migration| migration.name().version().to_string())
-        .collect();
-    applied.difference(&ours).cloned().collect()
-}
-
-fn name_of(version: &MigrationVersion<'_>) -> String {
-    embedded()
-        .iter()
-        .find(|migration| migration.name().version() == *version)
-        .map_or_else(
-            || version.to_string(),
-            |migration| migration.name().to_string(),
-        )
+fn own() -> OwnMigrations<Pg> {
+    OwnMigrations::of(&MIGRATIONS)
 }
 
 /// An SQL identifier in quotes. Safe for every text.
