@@ -19,7 +19,7 @@ use crate::{
     security::{self, Event},
 };
 
-/// What a path lets do.
+/// The right that a path requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Right {
     /// Look at what operators see.

@@ -181,7 +181,7 @@ fn changes(news: watch::Receiver<SaleNews>) -> impl Stream<Item = Bytes> {
     })
 }
 
-/// What a stream of results lasts by.
+/// The session that a stream depends on; the stream ends with it.
 struct Session {
     identity: Identity,
     directory: Data<Directory>,

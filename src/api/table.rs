@@ -1,6 +1,6 @@
 //! The table of routes: every path the service answers, with its method, name and the errors it answers with.
 //!
-//! The one place. The document is completed from it, so that it cannot fall behind.
+//! The only list of routes; the OpenAPI document is completed from it.
 
 use super::{
     accounts, admin, docs, events, exchange, health, orders, pages, public, results,
@@ -142,7 +142,7 @@ const ORDER: &[ErrorCode] = &[
     Unavailable,
 ];
 
-/// What the API answers. The router looks from the top: what comes by the thousand is first, and a path without parameters before
+/// The routes of the API. The router tries routes in this order: the most frequent first, and a path without parameters before
 /// those that the router searches.
 pub(super) fn api() -> Vec<Endpoint> {
     let mut table = vec![

@@ -110,8 +110,8 @@ impl CompleteLogin {
             && !self.spellings().is_empty()
     }
 
-    /// What may have been hashed: the password as it is compared and, if that differs, as it was sent, which accounts of earlier
-    /// versions have. Two at most, and how many depends on what was sent alone.
+    /// The forms of the password that may have been hashed: composed and, if different, as sent, which accounts of earlier
+    /// versions have. The number depends on the input only.
     pub(super) fn spellings(&self) -> Vec<String> {
         if self.password.chars().count() > LOGIN_PASSWORD_MAX_CHARS {
             return Vec::new();

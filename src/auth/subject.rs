@@ -1,4 +1,4 @@
-//! What the shop's issuer calls somebody.
+//! The subject of an account: its identifier at the shop's issuer.
 
 /// Most characters of a subject (`sub` of the `OpenID` Connect Core specification, section 2).
 const SUBJECT_CHARS: usize = 255;

@@ -13,7 +13,7 @@ use crate::{
     port::{AccountStore, Listed, Role, StoredUser},
 };
 
-/// Accounts that are looked at: each costs a hash for each password. Logins are looked at in any case.
+/// Maximum number of accounts that are checked: each costs one hash for each password. Logins are always checked.
 const LOOKED_AT: u32 = 100;
 
 /// Fails if there is one, and names all of them.

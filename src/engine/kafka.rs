@@ -234,8 +234,7 @@ impl KafkaLog {
         })
     }
 
-    /// Fetches records of about so many bytes, and at least what was appended together with the first; returns the partition's end,
-    /// too.
+    /// Fetches about this many bytes, and at least the whole batch of the first record. Also returns the end of the partition.
     async fn fetch_records(
         &self,
         partition: Partition,

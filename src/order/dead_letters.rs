@@ -59,7 +59,7 @@ pub enum Replay {
 pub enum Undecided {
     #[error("there is no such dead letter")]
     Missing,
-    #[error("its record was too large to be buried whole: {0} bytes of it are not here")]
+    #[error("the record was too large to keep whole: {0} bytes are missing")]
     Omitted(u64),
     #[error("its record cannot be understood: {0}")]
     Undecodable(String),

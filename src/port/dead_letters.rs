@@ -49,7 +49,7 @@ pub struct DeadLetterEntry {
     pub letter: DeadLetter,
     /// What its record says to this version of the program.
     pub entry: LogEntry,
-    /// Of a record that was too large to be buried whole: how many bytes its value had, which is not here.
+    /// If the record was too large to keep whole: the number of bytes of its value, which is missing.
     pub omitted_bytes: Option<u64>,
 }
 

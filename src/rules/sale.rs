@@ -38,7 +38,8 @@ pub struct Sale {
     holders_epoch: u64,
     /// Units that were set aside, by movement, until the ledger has closed it.
     withdrawn: BTreeMap<MovementId, u64>,
-    /// Attempts whose orders the ledger has ended and that were taken out. Whoever settled one may still come to record it.
+    /// Attempts whose orders the ledger has ended and that were taken out. A paused worker may still record the
+    /// settlement of one.
     ended: HashSet<AttemptId>,
     /// True once `pending` was lost: holders may be missing from it.
     unlisted: bool,

@@ -99,7 +99,7 @@ impl GateClock {
             .await
             .is_err()
         {
-            // That the gate is away is logged by whoever reads its stock.
+            // Not logged here: the reader of the gate's stock logs that the gate is away.
             let _ = self.compare(gate).await;
         }
     }

@@ -51,7 +51,7 @@ impl Span {
         Self::during(context, parent, name, kind, (since, Instant::now()))
     }
 
-    /// What took from one moment to another.
+    /// A span with a given start and end.
     #[must_use]
     pub fn during(
         context: SpanContext,

@@ -32,9 +32,7 @@ pub(super) fn whole(found: &DeadLetterEntry, decisions: &[DeadLetterDecision]) {
     }
     let raw = &found.letter.raw;
     if let Some(bytes) = found.omitted_bytes {
-        say!(
-            "  the record was too large to be buried whole: {bytes} bytes of its value are not here"
-        );
+        say!("  the record was too large to keep whole: {bytes} bytes of its value are missing");
         return;
     }
     match raw.key.as_deref() {

@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// Service accounts with what they prove themselves with, by the rest of the statement.
+/// SELECT of service accounts with scopes and secret hash; the argument is the rest of the statement.
 macro_rules! accounts {
     ($where:literal) => {
         concat!(

@@ -67,7 +67,7 @@ enum StepError {
     Log(#[from] LogError),
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    #[error("attempts that were buried are unsettleable again")]
+    #[error("records that were written as dead letters were rejected again")]
     UnsettleableAgain,
 }
 

@@ -18,7 +18,7 @@ pub struct HeldUnit {
 /// Reads for audits.
 #[async_trait]
 pub trait GateAudit: Send + Sync {
-    /// Everyone who holds a unit of a sale, in pages: whoever held one all the time is there, with a standing that was
+    /// All holders of a sale, in pages. A shopper who holds a unit during the whole read is included, with a standing that was
     /// true at some moment meanwhile. For audits; reads only.
     async fn held_units(&self, sale: SaleId) -> Result<Vec<HeldUnit>, GateError>;
 

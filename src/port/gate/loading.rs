@@ -36,7 +36,7 @@ pub enum LoadStep {
 pub enum CloseRequest {
     /// Only if what it keeps of the sale is inconsistent.
     IfInconsistent,
-    /// In any case, for a reason of the caller's.
+    /// Close it whatever its state.
     Unconditional,
 }
 
@@ -100,7 +100,7 @@ pub trait SaleLoading: Send + Sync {
     /// Opens a loaded sale with the terms, and the units left, of the ledger's snapshot that the holders came from. It must
     /// have been taken after [`begin_load`](Self::begin_load). `movements` are the PENDING ones of the same snapshot: for each, in
     /// order, as many units are set aside as are available, so that a gate that was lost in the middle of a withdrawal does not
-    /// sell what the ledger may be about to remove. Also of an `Exact` one: whoever took all of its units before may close it yet.
+    /// sell what the ledger may be about to remove. Also for `Exact`: a process that withdrew its units before may still close it.
     /// What is kept of the sale expires at `expires`.
     async fn open(
         &self,

@@ -33,7 +33,7 @@ impl Sale {
                 self.settle(user, attempt);
             }
             (Outcome::Ordered, None) => match &mut self.phase {
-                // The set of holders has grown: whoever refuses shoppers by heart must look again.
+                // The set of holders has grown: API nodes with a sold-out mark must read it again.
                 Phase::Open { .. } => {
                     self.move_units(-1);
                     self.holders_epoch += 1;

@@ -72,7 +72,7 @@ impl Sale {
         EndOrdersOutcome::TakenOut
     }
 
-    /// True if the order that this tells of has ended: whoever settled it was paused in between.
+    /// True if the order of this settlement has ended. Happens when the worker that settled it was paused.
     #[must_use]
     pub fn has_ended(&self, settlement: &Settlement) -> bool {
         match settlement.outcome {

@@ -44,7 +44,7 @@ end
 if units ~= 0 then
   call('INCRBY', KEYS[1], string.format('%.0f', units))
 end
--- Nodes that know by heart who holds a unit of a sale that gives none must look again.
+-- Invalidates the sold-out marks that API nodes have cached.
 if units > 0 or may_sell then
   call('HINCRBY', KEYS[4], 'returns', 1)
 end
