@@ -29,7 +29,7 @@ mod threads;
 
 pub use answer::{Success, timestamp};
 pub use client::Client;
-pub use conditional::{IDEMPOTENCY_REPLAYED, IdempotencyKey, IfMatch, tagged};
+pub use conditional::{IDEMPOTENCY_REPLAYED, IdempotencyKeyHeader, IfMatch, tagged};
 pub use document::Document;
 pub use drain::Draining;
 pub use error::{ApiError, ErrorBody, ProblemBody};

@@ -51,7 +51,7 @@ pub use gate::{
     EndOrdersOutcome, GateAudit, GateError, GateProbe, GateStatus, HeldUnit, Holder, LoadStart,
     LoadStep, LoadToken, News, OutcomeRecording, PendingAttempts, PendingEntry, PurchaseResult,
     ReleaseOutcome, Reservations, ReserveOutcome, ResultAnnouncements, ResultEntry, ResultQuery,
-    ResultReading, SaleLoading, SaleStatus, SaleSwitch, SaleTerms, SaleTermsControl, SaleWindow,
+    ResultReading, SaleLoading, GateReads, SaleSwitch, SaleTerms, SaleTermsControl, SaleWindow,
     ShopperResult, ShopperResults, Standing, StockGate, TermsOutcome, UnloadOutcome,
     WithdrawOutcome,
 };

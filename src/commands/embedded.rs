@@ -25,8 +25,8 @@ use crate::{
     ids::SaleId,
     lifecycle::Lifecycle,
     port::{
-        AccountStore, Administration, GateStatus, Ledger, NodeKind, PartitionOwners, Ports,
-        SaleListing, SaleStatus, Webhooks,
+        AccountStore, Administration, GateReads, GateStatus, Ledger, NodeKind, PartitionOwners,
+        Ports, SaleListing, Webhooks,
     },
     terminal::{Plain, say},
 };
@@ -289,7 +289,7 @@ impl Running {
 }
 
 /// Waits until the gate has the sale.
-async fn is_open(gate: &dyn SaleStatus, sale: SaleId) {
+async fn is_open(gate: &dyn GateReads, sale: SaleId) {
     while !matches!(gate.status(sale).await, Ok(GateStatus::Open { .. })) {
         sleep(LOOK).await;
     }

@@ -10,7 +10,6 @@ mod admin;
 mod admission;
 mod audit;
 mod connect;
-mod crowd;
 mod ended;
 mod events;
 mod external_identities;
@@ -32,6 +31,7 @@ mod schema;
 mod service_accounts;
 mod session;
 mod settle;
+mod stress_accounts;
 mod transport;
 mod unnamed;
 mod users;
@@ -40,7 +40,7 @@ mod watch;
 mod webhooks;
 
 pub use connect::ConnectError;
-pub use crowd::Crowd;
+pub use stress_accounts::StressAccounts;
 
 use async_trait::async_trait;
 

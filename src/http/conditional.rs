@@ -31,7 +31,7 @@ pub enum IfMatch {
 /// A request's `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header), if it has one: a string of RFC 9651, or the same
 /// without quotes, of 1 to 255 visible ASCII characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IdempotencyKey(pub Option<String>);
+pub struct IdempotencyKeyHeader(pub Option<String>);
 
 impl FromRequest for IfMatch {
     type Error = ApiError;
@@ -42,7 +42,7 @@ impl FromRequest for IfMatch {
     }
 }
 
-impl FromRequest for IdempotencyKey {
+impl FromRequest for IdempotencyKeyHeader {
     type Error = ApiError;
     type Future = Ready<Result<Self, ApiError>>;
 

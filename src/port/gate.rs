@@ -33,7 +33,7 @@ pub use probe::GateProbe;
 pub use recording::{EndOrdersOutcome, OutcomeRecording};
 pub use reservations::{ReleaseOutcome, Reservations, ReserveOutcome};
 pub use results::{PurchaseResult, ResultEntry, ResultQuery, ShopperResults};
-pub use status::{GateStatus, SaleStatus};
+pub use status::{GateReads, GateStatus};
 pub use terms::{
     SaleSwitch, SaleTerms, SaleTermsControl, SaleWindow, TermsOutcome, WithdrawOutcome,
 };
@@ -48,7 +48,7 @@ pub trait StockGate:
     Reservations
     + ShopperResults
     + ResultAnnouncements
-    + SaleStatus
+    + GateReads
     + OutcomeRecording
     + PendingAttempts
     + SaleLoading
@@ -63,7 +63,7 @@ impl<G> StockGate for G where
     G: Reservations
         + ShopperResults
         + ResultAnnouncements
-        + SaleStatus
+        + GateReads
         + OutcomeRecording
         + PendingAttempts
         + SaleLoading

@@ -330,13 +330,13 @@ impl ResultFeed {
             let followed = self.followed();
             let looks = doubtful.into_iter().map(|(sale, user)| {
                 let product = followed.get(&sale).copied();
-                self.look_at(sale, product.zip(user))
+                self.read_doubtful_sale(sale, product.zip(user))
             });
             join_all(looks).await;
         }
     }
 
-    async fn look_at(&self, sale: SaleId, asked: Option<(ProductId, UserId)>) {
+    async fn read_doubtful_sale(&self, sale: SaleId, asked: Option<(ProductId, UserId)>) {
         let Some((product, user)) = asked else {
             // The sale is no longer listed, or it is certain for all shoppers. Announcements may have been passed over meanwhile.
             if self.shoppers.set_doubt(sale, None) {

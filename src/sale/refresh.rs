@@ -20,7 +20,7 @@ use super::{
     GateClock, SaleCatalog,
     catalog::{CatalogSale, MarkCause, RefusalMark},
 };
-use crate::port::{GateError, GateStatus, LedgerError, SaleListings, SaleStatus};
+use crate::port::{GateError, GateReads, GateStatus, LedgerError, SaleListings};
 
 /// How often the ledger's sales are read.
 const CATALOG_INTERVAL: Duration = Duration::from_secs(1);
@@ -38,7 +38,7 @@ const ENDED_EVERY: u32 = 5;
 pub struct CatalogRefresh {
     pub catalog: Arc<SaleCatalog>,
     pub ledger: Arc<dyn SaleListings>,
-    pub gate: Arc<dyn SaleStatus>,
+    pub gate: Arc<dyn GateReads>,
     pub clock: Arc<GateClock>,
     pub calls: Arc<CatalogCalls>,
     /// How long a sale stays in the catalog after its end: as long as its results can be read.

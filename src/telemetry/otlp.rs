@@ -27,7 +27,7 @@ use crate::{
 /// Spans of one request.
 const BATCH: usize = 512;
 /// How long the first span of a request waits for others.
-const GATHER: Duration = Duration::from_secs(1);
+const BATCH_DELAY: Duration = Duration::from_secs(1);
 /// How long the collector may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long spans are sent at the end of the process.
@@ -88,7 +88,7 @@ impl Exporter {
                 break;
             };
             let mut batch = vec![first];
-            let until = Instant::now() + GATHER;
+            let until = Instant::now() + BATCH_DELAY;
             while batch.len() < BATCH {
                 let room = BATCH - batch.len();
                 let more = self.spans.recv_many(&mut batch, room);

@@ -4,8 +4,8 @@ use flashsale::{
     engine::redis::RedisGate,
     ids::{AttemptId, ProductId, SaleId, UserId},
     port::{
-        CloseRequest, EndOrdersOutcome, GateProbe, GateStatus, Holder, LoadStart, LoadStep,
-        LoadToken, OutcomeRecording, Reservations, ReserveOutcome, SaleLoading, SaleStatus,
+        CloseRequest, EndOrdersOutcome, GateProbe, GateReads, GateStatus, Holder, LoadStart,
+        LoadStep, LoadToken, OutcomeRecording, Reservations, ReserveOutcome, SaleLoading,
         SaleTerms, SaleWindow,
     },
 };

@@ -7,13 +7,13 @@ use uuid::Uuid;
 
 use flashsale::{
     ids::{AttemptId, SaleId, UserId},
-    port::{GateStatus, Holder, Reservations, ReserveOutcome, SaleStatus},
+    port::{GateReads, GateStatus, Holder, Reservations, ReserveOutcome},
 };
 
 use crate::support::{
     api::{Api, Shopper},
     postgres::TestDatabase,
-    system::{OneProcess, Servers, System},
+    system::{Servers, System},
     wait_until,
 };
 

@@ -8,10 +8,10 @@ use flashsale::{
     ids::{AttemptId, ProductId, SaleId, UserId},
     order::{SaleController, Worker, WorkerSettings},
     port::{
-        Attempt, ConsumerGroup, GateStatus, Holder, Ledger, Member, Movement, MovementId,
-        MovementMode, Offer, Offset, Outcome, Ports, Position, Reservations, ReserveOutcome,
-        SaleChange, SaleListing, SaleStatus, SaleSwitch, SaleTermsControl, SaleWindow, SettleBatch,
-        Settlement, Settling, TermsOutcome, WithdrawOutcome, Withdrawals,
+        Attempt, ConsumerGroup, GateReads, GateStatus, Holder, Ledger, Member, Movement,
+        MovementId, MovementMode, Offer, Offset, Outcome, Ports, Position, Reservations,
+        ReserveOutcome, SaleChange, SaleListing, SaleSwitch, SaleTermsControl, SaleWindow,
+        SettleBatch, Settlement, Settling, TermsOutcome, WithdrawOutcome, Withdrawals,
     },
 };
 use flashsale_simulator::model::{ModelGate, ModelLedger, ModelLog};

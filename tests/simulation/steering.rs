@@ -10,8 +10,8 @@ use flashsale::{
     clock::{Clock, SystemClock},
     ids::{AttemptId, SaleId, UserId},
     port::{
-        GateStatus, Holder, MovementMode, MovementState, Reservations, ReserveOutcome, Restock,
-        SaleChange, SaleStatus, SaleSwitch, SaleTermsControl, WithdrawOutcome, Withdrawals,
+        GateReads, GateStatus, Holder, MovementMode, MovementState, Reservations, ReserveOutcome,
+        Restock, SaleChange, SaleSwitch, SaleTermsControl, WithdrawOutcome, Withdrawals,
     },
 };
 use flashsale_simulator::model::LedgerRead;

@@ -25,7 +25,7 @@ use sha2::{Digest, Sha256};
 
 use super::{super::access::Operator, body::SteeredBody};
 use crate::{
-    http::{ApiError, ErrorCode, IDEMPOTENCY_REPLAYED, IdempotencyKey as KeyHeader, Success},
+    http::{ApiError, ErrorCode, IDEMPOTENCY_REPLAYED, IdempotencyKeyHeader, Success},
     ids::{AttemptId, ProductId, SaleId},
     port::{
         Action, ActionEntry, ActionId, AdminError, Administration, Fingerprint, IdempotencyKey,
@@ -57,7 +57,8 @@ impl FromRequest for Call {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let mut call = || {
             let operator = Operator::from_request(request, payload).into_inner()?;
-            let KeyHeader(key) = KeyHeader::from_request(request, payload).into_inner()?;
+            let IdempotencyKeyHeader(key) =
+                IdempotencyKeyHeader::from_request(request, payload).into_inner()?;
             let path = request.path();
             Ok(Self {
                 operator,
@@ -288,9 +289,9 @@ fn target_of(action: &Action) -> Unfinished {
 
 /// Without the stored answer a repeated request is answered from what the ledger has, after a while.
 async fn store(admin: &dyn Administration, actor: &str, key: &IdempotencyKey, done: &Done) {
-    static LINES: LogThrottle = LogThrottle::new();
+    static LOG_THROTTLE: LogThrottle = LogThrottle::new();
     if let Err(error) = admin.store_answer(actor, key, &done.stored()).await
-        && LINES.allow()
+        && LOG_THROTTLE.allow()
     {
         tracing::warn!(%error, "the answer to an idempotency key was not stored");
     }

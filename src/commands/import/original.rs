@@ -20,7 +20,7 @@ use crate::{
             import::{Finish, Windows, import},
             original::{Found, Original},
         },
-        transfer::changes::{Change, Changes},
+        transfer::changes::{Changes, RowChange},
     },
     terminal::{Plain, say},
 };
@@ -137,11 +137,11 @@ fn write(path: &Path, changes: &Changes) -> anyhow::Result<()> {
         sales,
         orders,
     } = changes.clone();
-    let users = users.into_values().map(Change::User);
-    let new_users = new_users.into_values().map(Change::NewUser);
-    let products = products.into_values().map(Change::Product);
-    let sales = sales.into_values().map(Change::Sale);
-    let orders = orders.into_values().map(Change::Order);
+    let users = users.into_values().map(RowChange::User);
+    let new_users = new_users.into_values().map(RowChange::NewUser);
+    let products = products.into_values().map(RowChange::Product);
+    let sales = sales.into_values().map(RowChange::Sale);
+    let orders = orders.into_values().map(RowChange::Order);
     let all = users.chain(new_users).chain(products).chain(sales);
     for change in all.chain(orders) {
         serde_json::to_writer(&mut out, &change)?;

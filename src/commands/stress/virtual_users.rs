@@ -11,7 +11,7 @@ use super::{super::connect, progress};
 use crate::{
     auth::{Passwords, Tokens},
     config::Config,
-    engine::postgres::{Crowd as Accounts, PostgresLedger},
+    engine::postgres::{PostgresLedger, StressAccounts},
     ids::UserId,
     port::{Ledger, Role},
     stress::{Target, Token, shoppers::Recruiting},
@@ -37,7 +37,7 @@ enum Source<'a> {
         ledger: PostgresLedger,
         tokens: Box<Tokens>,
         /// Accounts that are there already.
-        existing: Option<Accounts>,
+        existing: Option<StressAccounts>,
         now: DateTime<Utc>,
         /// Of a password that nobody knows.
         password_hash: String,
@@ -79,7 +79,7 @@ impl<'a> VirtualUsers<'a> {
         let ledger = connect::ledger(config, &CancellationToken::new()).await?;
         let existing = match first_user {
             None => None,
-            Some(first) => match ledger.find_crowd(first, users).await? {
+            Some(first) => match ledger.find_stress_accounts(first, users).await? {
                 Ok(accounts) => Some(accounts),
                 Err(there) => bail!(
                     "of the {users} accounts from {first} on, {there} are there (--first-user, --users)"
@@ -153,14 +153,14 @@ impl<'a> VirtualUsers<'a> {
         ledger: &PostgresLedger,
         password_hash: &str,
         database: &str,
-    ) -> anyhow::Result<Accounts> {
+    ) -> anyhow::Result<StressAccounts> {
         let name = format!("stress-{}", self.run);
         let bar = progress::bar("accounts", self.users.into());
         bar.say(&format!(
             "adding {} accounts, {name}-1 and so on, to the database {database}",
             self.users
         ));
-        let added = ledger.add_crowd(&name, password_hash, self.users, |added| {
+        let added = ledger.add_stress_accounts(&name, password_hash, self.users, |added| {
             bar.set(added.into());
         });
         Ok(added.await?)

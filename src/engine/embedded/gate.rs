@@ -21,9 +21,9 @@ use crate::{
     engine::announcer::Announcer,
     ids::{ProductId, SaleId, UserId},
     port::{
-        AccountMarks, ClaimOutcome, GateAudit, GateError, GateProbe, GateStatus, HeldUnit, Holder,
-        PendingAttempts, PendingEntry, PurchaseResult, ReleaseOutcome, Reservations,
-        ReserveOutcome, SaleStatus,
+        AccountMarks, ClaimOutcome, GateAudit, GateError, GateProbe, GateReads, GateStatus,
+        HeldUnit, Holder, PendingAttempts, PendingEntry, PurchaseResult, ReleaseOutcome,
+        Reservations, ReserveOutcome,
     },
     rules::sale::Sale,
 };
@@ -107,7 +107,7 @@ impl Reservations for MemoryGate {
 }
 
 #[async_trait]
-impl SaleStatus for MemoryGate {
+impl GateReads for MemoryGate {
     async fn status(&self, sale: SaleId) -> Result<GateStatus, GateError> {
         let status = self.with(sale, |sale, _| sale.status());
         Ok(status.unwrap_or(GateStatus::Unknown))

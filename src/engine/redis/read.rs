@@ -19,7 +19,7 @@ use super::{
 use crate::{
     ids::{ProductId, SaleId, UserId},
     port::{
-        GateAudit, GateError, GateStatus, HeldUnit, MovementId, PurchaseResult, SaleStatus,
+        GateAudit, GateError, GateReads, GateStatus, HeldUnit, MovementId, PurchaseResult,
         SaleWindow, Standing,
     },
 };
@@ -28,7 +28,7 @@ use crate::{
 const PAGE: i64 = 500;
 
 #[async_trait]
-impl SaleStatus for RedisGate {
+impl GateReads for RedisGate {
     async fn status(&self, sale: SaleId) -> Result<GateStatus, GateError> {
         status(&self.connection, sale).await
     }

@@ -86,8 +86,8 @@ pub(super) async fn read(
         None => (UnitState::None, connection.get(key).await?),
     };
     match decide(ledger, sale, unit_state, &written)? {
-        Decision::Known(result) => Ok(result),
-        Decision::DependsOn(other, stored) => {
+        StoredReading::Known(result) => Ok(result),
+        StoredReading::DependsOn(other, stored) => {
             of_sale_of_result(connection, user, other, stored).await
         }
     }
@@ -154,8 +154,8 @@ async fn read_of_sale(
     let (mut answers, mut open) = (Vec::with_capacity(users.len()), Vec::new());
     for (index, (user, (unit_state, written))) in users.iter().zip(&unit_states).enumerate() {
         answers.push(match decide(ledger, sale, *unit_state, written) {
-            Ok(Decision::Known(result)) => Ok(result),
-            Ok(Decision::DependsOn(other, stored)) => {
+            Ok(StoredReading::Known(result)) => Ok(result),
+            Ok(StoredReading::DependsOn(other, stored)) => {
                 let answer = of_sale_of_result(connection, *user, other, stored);
                 open.push(async move { (index, answer.await) });
                 // Replaced below.
@@ -173,7 +173,7 @@ async fn read_of_sale(
 }
 
 /// What is known of a result from the state of the shopper's unit and the stored result.
-enum Decision {
+enum StoredReading {
     Known(Option<PurchaseResult>),
     /// The stored result is of another sale than the one that was asked about, and counts by the shopper's unit of that one.
     DependsOn(SaleId, PurchaseResult),
@@ -185,20 +185,20 @@ fn decide(
     sale: Option<SaleId>,
     unit_state: UnitState,
     written: &Value,
-) -> Result<Decision, GateError> {
+) -> Result<StoredReading, GateError> {
     let (unit, holders) = unit_state.known();
     if unit.is_some() {
-        return Ok(Decision::Known(result(unit, None, holders)));
+        return Ok(StoredReading::Known(result(unit, None, holders)));
     }
     let Some((stored, sale_of_result)) = parse_result(ledger, reply::text_or_empty(written)?)
     else {
-        return Ok(Decision::Known(None));
+        return Ok(StoredReading::Known(None));
     };
     Ok(match sale_of_result {
-        Some(of) if sale != Some(of) => Decision::DependsOn(of, stored),
+        Some(of) if sale != Some(of) => StoredReading::DependsOn(of, stored),
         // Written by the original service, whose results name no sale: an order of it is in no gate.
-        None if stored == PurchaseResult::Success => Decision::Known(Some(stored)),
-        _ => Decision::Known(result(unit, Some(stored), holders)),
+        None if stored == PurchaseResult::Success => StoredReading::Known(Some(stored)),
+        _ => StoredReading::Known(result(unit, Some(stored), holders)),
     })
 }
 

@@ -15,19 +15,19 @@ use super::{OrderRow, ProductRow, SaleRow, UserRow};
 /// One line: the change of one row.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Change {
-    User(UserChange),
+pub enum RowChange {
+    User(UserRowChange),
     /// Creates an account that orders name and that does not exist. Nobody can log in to it.
-    NewUser(NewUserChange),
-    Product(ProductChange),
-    Sale(SaleChange),
-    Order(OrderChange),
+    NewUser(NewUserRowChange),
+    Product(ProductRowChange),
+    Sale(SaleRowChange),
+    Order(OrderRowChange),
 }
 
 /// New values of a user's fields. A field without a value stays unchanged.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct UserChange {
+pub struct UserRowChange {
     pub id: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub username: Option<String>,
@@ -37,12 +37,12 @@ pub struct UserChange {
     pub full_name: Option<String>,
     /// `admin`, `operator`, `support`, `auditor` or `user`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub role: Option<Role>,
+    pub role: Option<RowRole>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Role {
+pub enum RowRole {
     Admin,
     Operator,
     Support,
@@ -50,7 +50,7 @@ pub enum Role {
     User,
 }
 
-impl Role {
+impl RowRole {
     /// As ledgers write it.
     fn to_sql(self) -> &'static str {
         match self {
@@ -65,7 +65,7 @@ impl Role {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct NewUserChange {
+pub struct NewUserRowChange {
     pub id: i64,
     pub username: String,
     pub email: String,
@@ -73,7 +73,7 @@ pub struct NewUserChange {
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ProductChange {
+pub struct ProductRowChange {
     pub id: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sku: Option<String>,
@@ -85,7 +85,7 @@ pub struct ProductChange {
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct SaleChange {
+pub struct SaleRowChange {
     pub id: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time: Option<DateTime<Utc>>,
@@ -98,7 +98,7 @@ pub struct SaleChange {
 /// A change of an order, which is identified by its id in the other database.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct OrderChange {
+pub struct OrderRowChange {
     pub id: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub product_id: Option<i64>,
@@ -123,11 +123,11 @@ pub enum ChangesError {
 /// All changes, by the ids of their rows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
-    pub users: BTreeMap<i64, UserChange>,
-    pub new_users: BTreeMap<i64, NewUserChange>,
-    pub products: BTreeMap<i64, ProductChange>,
-    pub sales: BTreeMap<i64, SaleChange>,
-    pub orders: BTreeMap<i64, OrderChange>,
+    pub users: BTreeMap<i64, UserRowChange>,
+    pub new_users: BTreeMap<i64, NewUserRowChange>,
+    pub products: BTreeMap<i64, ProductRowChange>,
+    pub sales: BTreeMap<i64, SaleRowChange>,
+    pub orders: BTreeMap<i64, OrderRowChange>,
 }
 
 impl Changes {
@@ -151,13 +151,13 @@ impl Changes {
     }
 
     /// Adds a change. False if there was one of the same row, which it replaces.
-    pub fn add(&mut self, change: Change) -> bool {
+    pub fn add(&mut self, change: RowChange) -> bool {
         match change {
-            Change::User(change) => self.users.insert(change.id, change).is_none(),
-            Change::NewUser(change) => self.new_users.insert(change.id, change).is_none(),
-            Change::Product(change) => self.products.insert(change.id, change).is_none(),
-            Change::Sale(change) => self.sales.insert(change.id, change).is_none(),
-            Change::Order(change) => self.orders.insert(change.id, change).is_none(),
+            RowChange::User(change) => self.users.insert(change.id, change).is_none(),
+            RowChange::NewUser(change) => self.new_users.insert(change.id, change).is_none(),
+            RowChange::Product(change) => self.products.insert(change.id, change).is_none(),
+            RowChange::Sale(change) => self.sales.insert(change.id, change).is_none(),
+            RowChange::Order(change) => self.orders.insert(change.id, change).is_none(),
         }
     }
 
@@ -202,7 +202,7 @@ impl Changes {
     }
 }
 
-impl NewUserChange {
+impl NewUserRowChange {
     /// The account's row, with a password hash that matches no password.
     #[must_use]
     pub fn row(&self, created_at: DateTime<Utc>) -> UserRow {
@@ -247,7 +247,7 @@ mod tests {
             r#"{"order":{"id":5,"skip":true}}"#,
         ];
         for line in lines {
-            let change: Change = serde_json::from_str(line).unwrap();
+            let change: RowChange = serde_json::from_str(line).unwrap();
             assert_eq!(serde_json::to_string(&change).unwrap(), line);
         }
         let changes = read(&format!("\n{}\n\n", lines.join("\n"))).unwrap();
@@ -277,7 +277,7 @@ mod tests {
     fn a_change_applies_to_its_row_and_to_the_fields_that_it_sets() {
         let changes = read(r#"{"user":{"id":8,"username":"joe-8"}}"#).unwrap();
         let account = |id| {
-            let new = NewUserChange {
+            let new = NewUserRowChange {
                 id,
                 username: "Joe".to_owned(),
                 email: "joe@example.com".to_owned(),

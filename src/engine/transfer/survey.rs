@@ -7,7 +7,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 use super::{
     ProductRow, SaleRow, UserRow,
-    changes::{Changes, NewUserChange, OrderChange},
+    changes::{Changes, NewUserRowChange, OrderRowChange},
     name_owners::NameOwners,
 };
 use crate::account_key::AccountKey;
@@ -103,7 +103,7 @@ impl Survey {
         }
         self.proposals.new_users.insert(
             id,
-            NewUserChange {
+            NewUserRowChange {
                 id,
                 username: format!("user-{id}"),
                 email: format!("user-{id}@invalid"),
@@ -261,19 +261,19 @@ impl Survey {
         }
     }
 
-    fn change_user(&mut self, id: i64) -> &mut super::changes::UserChange {
+    fn change_user(&mut self, id: i64) -> &mut super::changes::UserRowChange {
         let change = self.proposals.users.entry(id).or_default();
         change.id = id;
         change
     }
 
-    fn change_sale(&mut self, id: i64) -> &mut super::changes::SaleChange {
+    fn change_sale(&mut self, id: i64) -> &mut super::changes::SaleRowChange {
         let change = self.proposals.sales.entry(id).or_default();
         change.id = id;
         change
     }
 
-    fn change_order(&mut self, id: i64) -> &mut OrderChange {
+    fn change_order(&mut self, id: i64) -> &mut OrderRowChange {
         let change = self.proposals.orders.entry(id).or_default();
         change.id = id;
         change

@@ -69,7 +69,7 @@ impl GateStatus {
 
 /// Reads of a sale as it stands now.
 #[async_trait]
-pub trait SaleStatus: Send + Sync {
+pub trait GateReads: Send + Sync {
     /// The state of a sale. Reads only.
     async fn status(&self, sale: SaleId) -> Result<GateStatus, GateError>;
 

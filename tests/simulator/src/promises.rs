@@ -8,7 +8,7 @@ use flashsale::{
     order::Refusal,
     port::{
         DeadLetter, EventSubject, EventType, GateStatus, LogEnds, Outcome, PurchaseResult,
-        SaleStatus, ShopperResults,
+        GateReads, ShopperResults,
     },
 };
 

@@ -20,7 +20,7 @@ use crate::engine::{
     postgres::Prepared,
     transfer::{
         OrderRow, ProductRow, SaleRow, UserRow,
-        changes::{Changes, NewUserChange},
+        changes::{Changes, NewUserRowChange},
     },
 };
 
@@ -182,7 +182,7 @@ async fn pass_on(
 /// Reads accounts in the order of their ids: those of the table, and those that the changes add.
 pub(super) struct Accounts<'c> {
     changes: &'c Changes,
-    added: Peekable<Values<'c, i64, NewUserChange>>,
+    added: Peekable<Values<'c, i64, NewUserRowChange>>,
     is_over: bool,
 }
 
@@ -223,7 +223,7 @@ impl<'c> Accounts<'c> {
     }
 
     /// The row of an added account. Changes apply to it as well: a clash with it may have been found after it was proposed.
-    fn row(&self, new: &NewUserChange, now: DateTime<Utc>) -> UserRow {
+    fn row(&self, new: &NewUserRowChange, now: DateTime<Utc>) -> UserRow {
         let mut user = new.row(now);
         self.changes.user(&mut user);
         user

@@ -3,7 +3,7 @@
 use super::*;
 
 fn user(id: i64, username: &str, email: &str) -> UserRow {
-    let new = NewUserChange {
+    let new = NewUserRowChange {
         id,
         username: username.to_owned(),
         email: email.to_owned(),

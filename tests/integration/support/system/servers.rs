@@ -9,7 +9,7 @@ use flashsale::{
     config::{KafkaConfig, RedisConfig},
     engine::redis::RedisGate,
     ids::{LedgerId, SaleId},
-    port::{GateStatus, SaleStatus},
+    port::{GateReads, GateStatus},
 };
 
 use super::{GateBalance, System};

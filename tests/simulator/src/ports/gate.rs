@@ -11,7 +11,7 @@ use flashsale::{
         EndOrdersOutcome, GateAudit, GateError, GateProbe, GateStatus, HeldUnit, Holder, LoadStart,
         LoadStep, LoadToken, Movement, MovementId, MovementMode, OutcomeRecording, PendingAttempts,
         PendingEntry, PurchaseResult, ReleaseOutcome, Reservations, ReserveOutcome,
-        ResultAnnouncements, ResultEntry, ResultReading, SaleLoading, SaleStatus, SaleTerms,
+        ResultAnnouncements, ResultEntry, ResultReading, SaleLoading, GateReads, SaleTerms,
         SaleTermsControl, Settlement, ShopperResults, TermsOutcome, UnloadOutcome, WithdrawOutcome,
     },
 };
@@ -95,7 +95,7 @@ impl ShopperResults for RemoteGate {
 }
 
 #[async_trait]
-impl SaleStatus for RemoteGate {
+impl GateReads for RemoteGate {
     async fn status(&self, sale: SaleId) -> Result<GateStatus, GateError> {
         let world = &self.connection.world;
         let now = self.gate.status(sale).await;

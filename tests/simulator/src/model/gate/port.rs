@@ -11,7 +11,7 @@ use flashsale::{
         EndOrdersOutcome, GateAudit, GateError, GateProbe, GateStatus, HeldUnit, Holder, LoadStart,
         LoadStep, LoadToken, Movement, MovementId, MovementMode, OutcomeRecording, PendingAttempts,
         PendingEntry, PurchaseResult, ReleaseOutcome, Reservations, ReserveOutcome,
-        ResultAnnouncements, ResultEntry, ResultReading, SaleLoading, SaleStatus, SaleTerms,
+        ResultAnnouncements, ResultEntry, ResultReading, SaleLoading, GateReads, SaleTerms,
         SaleTermsControl, Settlement, ShopperResults, Standing, TermsOutcome, UnloadOutcome,
         WithdrawOutcome,
     },
@@ -103,7 +103,7 @@ impl ShopperResults for ModelGate {
 }
 
 #[async_trait]
-impl SaleStatus for ModelGate {
+impl GateReads for ModelGate {
     async fn status(&self, sale: SaleId) -> Result<GateStatus, GateError> {
         if let Some(status) = self.with_sure(sale, |sale, _| sale.status()) {
             return Ok(status);

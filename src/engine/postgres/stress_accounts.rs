@@ -23,7 +23,7 @@ const COUNT: &str =
 
 /// Accounts, and the time at which the newest of them was made, by the ledger's clock. Tokens of them that are older are refused.
 #[derive(Debug, Clone, Default)]
-pub struct Crowd {
+pub struct StressAccounts {
     pub users: Vec<UserId>,
     pub newest: DateTime<Utc>,
 }
@@ -47,14 +47,14 @@ struct CountRow {
 impl PostgresLedger {
     /// Makes the accounts `<name>-1` to `<name>-<count>` with the role `user` and this hash of a password. Each batch is
     /// committed by itself; `on_added` is called after each with the number of accounts so far. The names must be new.
-    pub async fn add_crowd(
+    pub async fn add_stress_accounts(
         &self,
         name: &str,
         password_hash: &str,
         count: u32,
         on_added: impl Fn(u32),
-    ) -> Result<Crowd, LedgerError> {
-        let mut crowd = Crowd::default();
+    ) -> Result<StressAccounts, LedgerError> {
+        let mut accounts = StressAccounts::default();
         let mut added = 0;
         while added < count {
             let last = count.min(added + AT_ONCE);
@@ -66,22 +66,22 @@ impl PostgresLedger {
             )
             .await?;
             for row in batch {
-                crowd.users.extend(UserId::new(row.id));
-                crowd.newest = crowd.newest.max(row.created_at);
+                accounts.users.extend(UserId::new(row.id));
+                accounts.newest = accounts.newest.max(row.created_at);
             }
             added = last;
             on_added(added);
         }
-        Ok(crowd)
+        Ok(accounts)
     }
 
     /// The accounts with the `count` ids from `first` on. If some of these ids have no account, the inner error is the number of
     /// those that have one.
-    pub async fn find_crowd(
+    pub async fn find_stress_accounts(
         &self,
         first: UserId,
         count: u32,
-    ) -> Result<Result<Crowd, u64>, LedgerError> {
+    ) -> Result<Result<StressAccounts, u64>, LedgerError> {
         let end = first.value().saturating_add(i64::from(count));
         let row: CountRow = Prepared::new(COUNT)
             .bind::<BigInt, _>(first.value())
@@ -91,7 +91,7 @@ impl PostgresLedger {
         if row.number != i64::from(count) {
             return Ok(Err(row.number.unsigned_abs()));
         }
-        Ok(Ok(Crowd {
+        Ok(Ok(StressAccounts {
             users: (first.value()..end).filter_map(UserId::new).collect(),
             newest: row.newest.unwrap_or_default(),
         }))
