@@ -1,10 +1,11 @@
-//! Finds what each file imports: `use` items, also nested ones, and full paths in code and in the arguments of macros.
+//! Finds what each file imports: `use` items, also nested ones, and full paths in code and in the arguments of macros and
+//! attributes.
 
 use std::collections::BTreeSet;
 
 use proc_macro2::{TokenStream, TokenTree};
 use syn::{
-    ItemMod, ItemUse, Macro, Path, VisRestricted,
+    ItemMod, ItemUse, Macro, MetaList, Path, VisRestricted,
     visit::{self, Visit},
 };
 
@@ -56,7 +57,7 @@ impl Visitor<'_> {
         });
     }
 
-    /// Finds paths in the arguments of a macro: identifiers that are separated by `::`.
+    /// Finds paths in the arguments of a macro or an attribute: identifiers that are separated by `::`.
     fn visit_tokens(&mut self, tokens: TokenStream) {
         let mut path: Vec<String> = Vec::new();
         let mut line = 0;
@@ -132,6 +133,12 @@ impl<'ast> Visit<'ast> for Visitor<'_> {
         let line = path.segments[0].ident.span().start().line;
         self.add_code_path(&segments, line);
         visit::visit_path(self, path);
+    }
+
+    /// An attribute with arguments, such as `#[schema(value_type = crate::ids::SaleId)]`.
+    fn visit_meta_list(&mut self, list: &'ast MetaList) {
+        self.visit_path(&list.path);
+        self.visit_tokens(list.tokens.clone());
     }
 
     fn visit_macro(&mut self, called: &'ast Macro) {

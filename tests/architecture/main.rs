@@ -166,6 +166,56 @@ const ALLOWED_IN_SIMULATOR: &[&[&str]] = &[
     &["flashsale", "rules"],
 ];
 
+/// The modules of the library that tests, programs that test it, and benchmarks may name, each with the folder of these.
+const ALLOWED_OUTSIDE: &[(&str, &[&[&str]])] = &[
+    (
+        "tests/integration",
+        &[
+            &["flashsale", "api"],
+            &["flashsale", "auth"],
+            &["flashsale", "clock"],
+            &["flashsale", "config"],
+            &["flashsale", "demo"],
+            &["flashsale", "engine"],
+            &["flashsale", "http"],
+            &["flashsale", "ids"],
+            &["flashsale", "order"],
+            &["flashsale", "port"],
+            &["flashsale", "rules"],
+        ],
+    ),
+    (
+        "tests/faults",
+        &[&["flashsale", "config"], &["flashsale", "port"]],
+    ),
+    ("tests/rolling", &[]),
+    (
+        "tests/simulation",
+        &[
+            &["flashsale", "auth"],
+            &["flashsale", "clock"],
+            &["flashsale", "events"],
+            &["flashsale", "ids"],
+            &["flashsale", "order"],
+            &["flashsale", "outgoing"],
+            &["flashsale", "port"],
+            &["flashsale", "telemetry"],
+        ],
+    ),
+    (
+        "benches",
+        &[
+            &["flashsale", "auth"],
+            &["flashsale", "clock"],
+            &["flashsale", "config"],
+            &["flashsale", "engine"],
+            &["flashsale", "ids"],
+            &["flashsale", "port"],
+            &["flashsale", "stress"],
+        ],
+    ),
+];
+
 /// Paths of crates that only some files may name: `(path, beginnings of these files' names)`.
 const CRATES: &[(&[&str], &[&str])] = &[
     (&["actix_web"], &["api", "http"]),
@@ -195,13 +245,15 @@ const CRATES: &[(&[&str], &[&str])] = &[
     (&["std", "env"], &["config/"]),
 ];
 
-static SOURCES: LazyLock<Sources> =
-    LazyLock::new(|| Sources::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")));
+static SOURCES: LazyLock<Sources> = LazyLock::new(|| read("src"));
 
 /// The member of the workspace with the models and the simulator.
-static SIMULATOR: LazyLock<Sources> = LazyLock::new(|| {
-    Sources::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/simulator/src"))
-});
+static SIMULATOR: LazyLock<Sources> = LazyLock::new(|| read("tests/simulator/src"));
+
+/// The sources in a folder of the repository.
+fn read(folder: &str) -> Sources {
+    Sources::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder))
+}
 
 #[track_caller]
 fn assert_none(breaches: &[String]) {
@@ -268,4 +320,24 @@ fn models_do_not_import_the_simulator() {
 #[test]
 fn files_do_not_import_each_other_in_circles() {
     assert_none(&rules::circles_of_files(&SOURCES));
+    assert_none(&rules::circles_of_files(&SIMULATOR));
+}
+
+#[test]
+fn tests_and_benchmarks_use_the_public_library_as_the_table_allows() {
+    for (folder, allowed) in ALLOWED_OUTSIDE {
+        let sources = read(folder);
+        assert_none(&rules::files_without_a_purpose(&sources));
+        assert_none(&rules::sources_of_the_library(&sources));
+        assert_none(&rules::paths_outside_the_table(
+            &sources,
+            "flashsale",
+            allowed,
+        ));
+    }
+}
+
+#[test]
+fn the_support_of_tests_imports_none_of_them() {
+    assert_none(&rules::imports_of(&read("tests/integration"), "support"));
 }

@@ -103,6 +103,16 @@ fn a_path_in_the_arguments_of_a_macro_is_found() {
 }
 
 #[test]
+fn a_path_in_the_arguments_of_an_attribute_is_found() {
+    for text in [
+        "//! A.\nstruct S { #[schema(value_type = crate::engine::redis::Gate)] gate: u8 }",
+        "//! A.\n#[derive(crate::engine::redis::Gate)] struct S;",
+    ] {
+        assert_found(&imports_of("auth.rs", text), "auth.rs:2:");
+    }
+}
+
+#[test]
 fn a_re_export_is_an_import() {
     let breaches = imports_of("auth.rs", "//! A.\npub use crate::engine::redis::Gate;");
     assert_found(&breaches, "auth.rs:2:");
@@ -248,6 +258,16 @@ fn a_path_of_another_crate_against_the_table_is_found() {
     assert_found(&breaches, "order.rs:2: flashsale::api::App");
     let breaches = named("//! O.");
     assert_found(&breaches, "no file names flashsale::port");
+}
+
+#[test]
+fn a_source_of_the_library_in_a_test_is_found() {
+    let text = "//! O.\n#[path = \"../../src/order/limit.rs\"]\nmod limit;";
+    let breaches = rules::sources_of_the_library(&with(&[("order.rs", text)]));
+    assert_found(&breaches, "order.rs:2:");
+    let text = "//! O.\n#[path = \"../integration/support\"]\nmod support {}";
+    let fine = rules::sources_of_the_library(&with(&[("order.rs", text)]));
+    assert_eq!(fine, Breaches::new());
 }
 
 #[test]

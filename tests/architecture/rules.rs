@@ -108,6 +108,20 @@ pub fn crate_outside_its_places(sources: &Sources, name: &[&str], places: &[&str
     breaches
 }
 
+/// Modules whose file is one of the library's, `#[path = "…/src/…"]`. Such a file is compiled a second time, with all that is
+/// private in it.
+pub fn sources_of_the_library(sources: &Sources) -> Breaches {
+    let mut breaches = Breaches::new();
+    for file in &sources.files {
+        for (line, text) in (1..).zip(file.text.lines()) {
+            if text.trim_start().starts_with("#[path") && text.contains("src/") {
+                breaches.push(format!("{}:{line}: {}", file.name, text.trim()));
+            }
+        }
+    }
+    breaches
+}
+
 /// Imports that a unit has from the others.
 pub fn imports_of(sources: &Sources, unit: &str) -> Breaches {
     let edges = edges(sources, false).into_iter();

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{plan::Server, process::Process, world::World};
+use super::{fate::Fate, plan::Server, process::Process, world::World};
 
 /// One process's connection to one server.
 #[derive(Clone)]
@@ -16,23 +16,6 @@ pub(super) struct Connection {
     pub(super) world: Arc<World>,
     pub(super) process: Arc<Process>,
     pub(super) server: Server,
-}
-
-/// The course of a call. Times are in milliseconds.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Fate {
-    /// The call has no effect, and its caller learns this after the time `after`.
-    Refused { after: u64 },
-    /// The request is sent and never arrives.
-    Lost,
-    /// The call takes effect after the time `there`, and a second time after `again` if that is set. Then the answer takes the
-    /// time `back`. If `answered` is false, or the sum of the times exceeds the caller's timeout, the caller gets no answer.
-    Delivered {
-        there: u64,
-        back: u64,
-        again: Option<u64>,
-        answered: bool,
-    },
 }
 
 /// Why a call has no answer.

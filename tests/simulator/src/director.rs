@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use flashsale::{
     clock::Clock,
     ids::{AttemptId, SaleId, UserId},
-    port::{Attempt, LogEnds, LogEntry, LogRecord, Offset, Partition, RawRecord, GateReads},
+    port::{Attempt, GateReads, LogEnds, LogEntry, LogRecord, Offset, Partition, RawRecord},
 };
 
 use super::{

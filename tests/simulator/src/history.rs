@@ -16,8 +16,9 @@ use super::{
     clock::at,
     director::{System, happen, is_quiet},
     plan::Plan,
+    press::{Answer, Press},
     promises,
-    shopper::{Answer, Shopper},
+    shopper::Shopper,
     world::{World, shopper},
 };
 
@@ -97,7 +98,7 @@ pub(super) async fn play(seed: u64, traced: bool) -> HistoryReport {
     }
     promises::judge(&world, became_quiet).await;
     let told = world.seen();
-    let accepted = |press: &&super::shopper::Press| matches!(press.answer, Answer::Accepted(_));
+    let accepted = |press: &&Press| matches!(press.answer, Answer::Accepted(_));
     let totals = HistoryTotals {
         presses: told.presses.len() as u64,
         accepted: told.presses.iter().filter(accepted).count() as u64,

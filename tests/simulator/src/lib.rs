@@ -13,14 +13,18 @@ mod chance;
 mod clock;
 mod connection;
 mod director;
+mod fate;
 mod history;
+mod lock;
 pub mod model;
 mod node;
 mod operator;
 mod plan;
 mod ports;
+mod press;
 mod process;
 mod promises;
+mod report;
 mod shopper;
 mod world;
 
@@ -29,29 +33,8 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
+pub use report::{HistoryReport, HistoryTotals};
 use tracing::subscriber::NoSubscriber;
-
-/// What came of one history.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HistoryReport {
-    pub seed: u64,
-    /// Promises that were broken, each in words; none, one hopes.
-    pub broken: Vec<String>,
-    /// Who did what and when, if it was asked for.
-    pub trace: Vec<String>,
-    pub totals: HistoryTotals,
-}
-
-/// What there was in histories, for the judgement whether they mean something.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct HistoryTotals {
-    pub presses: u64,
-    pub accepted: u64,
-    pub orders: u64,
-    /// Accepted attempts whose every trace was destroyed by two failures at once (`docs/LIMITS.md`).
-    pub excused: u64,
-    pub virtual_ms: u64,
-}
 
 /// What came of many histories.
 #[derive(Debug, Clone, Default)]
@@ -60,16 +43,6 @@ pub struct Soak {
     pub totals: HistoryTotals,
     /// Those with a broken promise, by seed.
     pub failures: Vec<HistoryReport>,
-}
-
-impl HistoryTotals {
-    fn add(&mut self, other: Self) {
-        self.presses += other.presses;
-        self.accepted += other.accepted;
-        self.orders += other.orders;
-        self.excused += other.excused;
-        self.virtual_ms += other.virtual_ms;
-    }
 }
 
 /// Plays the history of a seed. Takes a thread without a runtime.
@@ -118,18 +91,4 @@ pub fn soak(first: u64, histories: u64, threads: usize, most_failures: usize) ->
     let mut soak = soak.into_inner().unwrap_or_else(PoisonError::into_inner);
     soak.failures.sort_by_key(|report| report.seed);
     soak
-}
-
-impl HistoryReport {
-    /// The history for a reader.
-    #[must_use]
-    pub fn describe(&self) -> String {
-        let mut lines = self.trace.clone();
-        lines.extend(self.broken.iter().map(|broken| format!("BROKEN: {broken}")));
-        lines.push(format!(
-            "seed {seed}: `cargo run -p flashsale-simulator -- --seed {seed} --trace` plays it again",
-            seed = self.seed
-        ));
-        lines.join("\n")
-    }
 }

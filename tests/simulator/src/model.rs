@@ -9,6 +9,7 @@ mod gate;
 mod leases;
 mod ledger;
 mod log;
+mod results;
 
 pub use flashsale::rules::sale::Part;
 pub use gate::{GateImage, ModelGate};

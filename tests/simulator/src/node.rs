@@ -16,10 +16,11 @@ use flashsale::{
 use super::{
     clock::SimulatedClock,
     connection::Connection,
+    lock::lock,
     plan::{Kind, Server},
     ports::{RemoteGate, RemoteLedger, RemoteLog},
     process::Process,
-    world::{GROUP, World, lock},
+    world::{GROUP, World},
 };
 
 /// How long a process that could not start waits before it is started again.

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use tokio::sync::Notify;
 
-use super::world::lock;
+use super::lock::lock;
 
 pub(super) struct Process {
     pub(super) name: String,

@@ -7,14 +7,14 @@ use flashsale::{
     ids::{AttemptId, UserId},
     order::Refusal,
     port::{
-        DeadLetter, EventSubject, EventType, GateStatus, LogEnds, Outcome, PurchaseResult,
-        GateReads, ShopperResults,
+        DeadLetter, EventSubject, EventType, GateReads, GateStatus, LogEnds, Outcome,
+        PurchaseResult, ShopperResults,
     },
 };
 
 use super::{
     plan::Kind,
-    shopper::Answer,
+    press::Answer,
     world::{Seen, World, short},
 };
 

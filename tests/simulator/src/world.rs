@@ -6,7 +6,7 @@ mod steering;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
@@ -21,9 +21,10 @@ use tokio_util::task::TaskTracker;
 use super::{
     chance::Chance,
     clock::{SimulatedClock, at},
-    connection::Fate,
+    fate::Fate,
+    lock::lock,
     plan::{Kind, Plan, Server},
-    shopper::{Poll, Press},
+    press::{Poll, Press},
 };
 use crate::model::{GateImage, LedgerImage, ModelGate, ModelLedger, ModelLog};
 
@@ -287,10 +288,6 @@ impl World {
 /// The shopper of this number, from 1.
 pub(super) fn shopper(number: u64) -> Option<UserId> {
     UserId::new(i64::try_from(number).ok()?)
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// An attempt as the trace names it.

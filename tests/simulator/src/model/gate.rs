@@ -19,10 +19,10 @@ use flashsale::{
     },
 };
 
-use super::ledger::ModelLedger;
-
-/// What was written for shoppers.
-pub(super) type StoredResults = BTreeMap<(UserId, ProductId), (SaleId, PurchaseResult)>;
+use super::{
+    ledger::ModelLedger,
+    results::{StoredResults, write_results},
+};
 
 /// The gate.
 pub struct ModelGate {
@@ -289,26 +289,5 @@ impl ModelGate {
 impl State {
     fn results_of(&mut self, ledger: LedgerId) -> &mut StoredResults {
         self.results.entry(ledger).or_default()
-    }
-}
-
-/// Writes results; a FAILED never over a SUCCESS of the same sale.
-pub(super) fn write_results(results: &mut StoredResults, entries: &[ResultEntry]) {
-    for entry in entries {
-        let key = (entry.user, entry.product);
-        let bought = results.get(&key) == Some(&(entry.sale, PurchaseResult::Success));
-        if !(bought && entry.result == PurchaseResult::Failed) {
-            results.insert(key, (entry.sale, entry.result));
-        }
-    }
-}
-
-/// Forgets those that still stand like this.
-pub(super) fn forget_results(results: &mut StoredResults, entries: &[ResultEntry]) {
-    for entry in entries {
-        let key = (entry.user, entry.product);
-        if results.get(&key) == Some(&(entry.sale, entry.result)) {
-            results.remove(&key);
-        }
     }
 }

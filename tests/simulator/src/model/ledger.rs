@@ -1,6 +1,7 @@
 //! The ledger as a model: maps for tables, every call a transaction, and the constraints that the real ones have.
 
 mod changes;
+mod event_table;
 mod events;
 mod movements;
 mod port;
@@ -27,8 +28,8 @@ use flashsale::{
 };
 
 use super::{
-    gate::{StoredResults, forget_results, write_results},
     leases::Leases,
+    results::{StoredResults, forget_results, write_results},
 };
 
 /// What a ledger has at some moment, to set it back to.
@@ -76,7 +77,7 @@ struct Tables {
     ended: Vec<EndedOrder>,
     /// Withdrawals of units, by id.
     movements: BTreeMap<MovementId, Movement>,
-    events: events::Events,
+    events: event_table::Events,
     leases: Leases,
     /// What shoppers are told, where no server keeps that.
     results: StoredResults,

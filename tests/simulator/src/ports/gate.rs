@@ -8,10 +8,10 @@ use flashsale::{
     ids::{ProductId, SaleId, UserId},
     port::{
         AccountMarks, AnnouncementStream, ClaimOutcome, CloseReason, CloseRequest,
-        EndOrdersOutcome, GateAudit, GateError, GateProbe, GateStatus, HeldUnit, Holder, LoadStart,
-        LoadStep, LoadToken, Movement, MovementId, MovementMode, OutcomeRecording, PendingAttempts,
-        PendingEntry, PurchaseResult, ReleaseOutcome, Reservations, ReserveOutcome,
-        ResultAnnouncements, ResultEntry, ResultReading, SaleLoading, GateReads, SaleTerms,
+        EndOrdersOutcome, GateAudit, GateError, GateProbe, GateReads, GateStatus, HeldUnit, Holder,
+        LoadStart, LoadStep, LoadToken, Movement, MovementId, MovementMode, OutcomeRecording,
+        PendingAttempts, PendingEntry, PurchaseResult, ReleaseOutcome, Reservations,
+        ReserveOutcome, ResultAnnouncements, ResultEntry, ResultReading, SaleLoading, SaleTerms,
         SaleTermsControl, Settlement, ShopperResults, TermsOutcome, UnloadOutcome, WithdrawOutcome,
     },
 };

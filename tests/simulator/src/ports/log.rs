@@ -14,7 +14,7 @@ use flashsale::port::{
 use super::{
     super::{
         connection::{Connection, Failure},
-        world::lock,
+        lock::lock,
     },
     RemoteLog, attempts, describe, of_log,
 };

@@ -8,7 +8,7 @@ use flashsale::{
 };
 use uuid::Uuid;
 
-use super::{GROUP, World, lock, short};
+use super::{super::lock::lock, GROUP, World, short};
 use crate::model::{GateImage, Part};
 
 impl World {

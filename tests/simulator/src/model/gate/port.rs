@@ -8,17 +8,17 @@ use flashsale::{
     ids::{ProductId, SaleId, UserId},
     port::{
         AccountMarks, AnnouncementStream, ClaimOutcome, CloseReason, CloseRequest,
-        EndOrdersOutcome, GateAudit, GateError, GateProbe, GateStatus, HeldUnit, Holder, LoadStart,
-        LoadStep, LoadToken, Movement, MovementId, MovementMode, OutcomeRecording, PendingAttempts,
-        PendingEntry, PurchaseResult, ReleaseOutcome, Reservations, ReserveOutcome,
-        ResultAnnouncements, ResultEntry, ResultReading, SaleLoading, GateReads, SaleTerms,
+        EndOrdersOutcome, GateAudit, GateError, GateProbe, GateReads, GateStatus, HeldUnit, Holder,
+        LoadStart, LoadStep, LoadToken, Movement, MovementId, MovementMode, OutcomeRecording,
+        PendingAttempts, PendingEntry, PurchaseResult, ReleaseOutcome, Reservations,
+        ReserveOutcome, ResultAnnouncements, ResultEntry, ResultReading, SaleLoading, SaleTerms,
         SaleTermsControl, Settlement, ShopperResults, Standing, TermsOutcome, UnloadOutcome,
         WithdrawOutcome,
     },
     rules::shopper_result::{Holders, reading, result},
 };
 
-use super::{Kept, Kind, ModelGate, forget_results};
+use super::{super::results::forget_results, Kept, Kind, ModelGate};
 
 #[async_trait]
 impl ResultAnnouncements for ModelGate {

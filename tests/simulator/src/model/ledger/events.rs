@@ -14,26 +14,6 @@ use flashsale::{
 
 use super::{ModelLedger, Tables};
 
-/// The events, and how far consumers have got.
-#[derive(Clone)]
-pub(super) struct Events {
-    is_recording: bool,
-    numbers: BTreeMap<SaleId, u64>,
-    kept: BTreeMap<SaleId, Vec<EventBatch>>,
-    positions: BTreeMap<(String, SaleId), u64>,
-}
-
-impl Default for Events {
-    fn default() -> Self {
-        Self {
-            is_recording: true,
-            numbers: BTreeMap::new(),
-            kept: BTreeMap::new(),
-            positions: BTreeMap::new(),
-        }
-    }
-}
-
 /// What events are about, before a change.
 pub(super) struct Before {
     sales: BTreeMap<SaleId, SaleListing>,
