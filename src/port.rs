@@ -25,8 +25,8 @@ mod webhooks;
 
 pub use account_store::{AccountStore, Listed, ResetHash};
 pub use accounts::{
-    ACCOUNT_BLOCK, AccountChanges, AccountName, AccountPage, AccountPosition, AccountRun, KeyClash,
-    KeyPage, Role,
+    ACCOUNT_BLOCK, AccountChanges, AccountName, AccountPage, AccountPosition, AccountRun,
+    EarlierReads, KeyClash, KeyPage, Role,
 };
 pub use admin::{
     Action, ActionEntry, ActionId, ActionLogCheck, ActionName, Actor, AdminError, Administration,
@@ -48,22 +48,23 @@ pub use dead_letters::{
 pub use event_topic::{EventRecord, EventTopic};
 pub use gate::{
     AccountMarks, Announcement, AnnouncementStream, ClaimOutcome, CloseReason, CloseRequest,
-    EndOrdersOutcome, GateAudit, GateError, GateProbe, GateStatus, HeldUnit, Holder, LoadStart,
-    LoadStep, LoadToken, News, OutcomeRecording, PendingAttempts, PendingEntry, PurchaseResult,
-    ReleaseOutcome, Reservations, ReserveOutcome, ResultAnnouncements, ResultEntry, ResultQuery,
-    ResultReading, SaleLoading, GateReads, SaleSwitch, SaleTerms, SaleTermsControl, SaleWindow,
+    EndOrdersOutcome, GateAudit, GateError, GateProbe, GateReads, GateStatus, HeldUnit, Holder,
+    LoadStart, LoadStep, LoadToken, News, OutcomeRecording, PendingAttempts, PendingEntry,
+    PurchaseResult, ReleaseOutcome, Reservations, ReserveOutcome, ResultAnnouncements, ResultEntry,
+    ResultQuery, ResultReading, SaleLoading, SaleSwitch, SaleTerms, SaleTermsControl, SaleWindow,
     ShopperResult, ShopperResults, Standing, StockGate, TermsOutcome, UnloadOutcome,
     WithdrawOutcome,
 };
 pub use ledger::{
     AccountDirectory, AttemptRetention, CommittedOffsets, ConsumerGroup, Credentials,
     DeadLetterDecisions, EndedOrder, EndedOrders, Erasure, EventBatch, EventFeed, EventOrder,
-    EventPage, EventPositions, EventSubject, EventTerms, EventType, ExternalAccount,
-    ExternalIdentities, ExternalIdentity, Lease, Ledger, LedgerAudit, LedgerError, LedgerProbe,
-    Member, NO_PASSWORD, NewUser, Offer, PasswordHashOutcome, PendingEvents, PersonRecord,
-    PersonalData, Position, Registration, Rejection, RemovedPage, SaleListing, SaleListings,
-    SaleSnapshot, SecretHash, SeekOutcome, ServiceAccount, ServiceAccounts, SettleBatch,
-    SettleError, SettledAttempt, Settling, StoredUser, Withdrawals, erased_name, external_name,
+    EventPage, EventPositions, EventRecording, EventSubject, EventTerms, EventType,
+    ExternalAccount, ExternalIdentities, ExternalIdentity, Lease, Ledger, LedgerAudit, LedgerError,
+    LedgerProbe, Member, NO_PASSWORD, NewUser, Offer, PasswordHashOutcome, PendingEvents,
+    PersonRecord, PersonalData, Position, Registration, Rejection, RemovedPage, SaleListing,
+    SaleListings, SaleSnapshot, SecretHash, SeekOutcome, ServiceAccount, ServiceAccounts,
+    SettleBatch, SettleError, SettledAttempt, Settling, StoredUser, Withdrawals, erased_name,
+    external_name,
 };
 pub use log::{AppendError, AttemptLog, LogBatch, LogEnds, LogError};
 pub use log_record::{DeadLetter, LogEntry, LogRecord, Offset, Partition, RawRecord};

@@ -16,11 +16,11 @@ use crate::{
     lifecycle::Lifecycle,
     port::{
         Access, AccountChanges, AccountDirectory, AccountMarks, AccountPage, AccountPosition,
-        AccountStore, ActionEntry, AdminError, CommittedOffsets, Credentials, Erasure,
-        ExternalAccount, ExternalIdentities, FoundAccount, GateError, LedgerError, Listed, LogEnds,
-        LogError, NewUser, Offset, Partition, PasswordHashOutcome, PersonRecord, PersonalData,
-        Registration, ResetHash, Role, Scopes, SecretHash, ServiceAccount, ServiceAccounts,
-        SessionRule, StoredUser,
+        AccountStore, ActionEntry, AdminError, CommittedOffsets, Credentials, EarlierReads,
+        Erasure, ExternalAccount, ExternalIdentities, FoundAccount, GateError, LedgerError, Listed,
+        LogEnds, LogError, NewUser, Offset, Partition, PasswordHashOutcome, PersonRecord,
+        PersonalData, Registration, ResetHash, Role, Scopes, SecretHash, ServiceAccount,
+        ServiceAccounts, SessionRule, StoredUser,
     },
 };
 
@@ -113,7 +113,7 @@ impl AccountDirectory for Accounts {
     ) -> Result<AccountChanges, LedgerError> {
         let accounts = self.0.lock().unwrap();
         Ok(AccountChanges {
-            restart: false,
+            earlier: EarlierReads::Valid,
             removed: Vec::new(),
             sessions: Vec::new(),
             position: AccountPosition {

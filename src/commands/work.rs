@@ -16,7 +16,7 @@ use crate::{
     lifecycle::Lifecycle,
     order::{Worker, WorkerSettings},
     outgoing::HttpClient,
-    port::{EventTopic, NodeKind, Ports, Webhooks},
+    port::{EventRecording, EventTopic, NodeKind, Ports, Webhooks},
     telemetry,
 };
 
@@ -118,7 +118,7 @@ pub(super) async fn start_events(
     id: &str,
 ) -> anyhow::Result<()> {
     if !config.events.enabled {
-        ports.ledger.record_events(false).await?;
+        ports.ledger.record_events(EventRecording::Off).await?;
         return Ok(());
     }
     let settings = PublisherSettings {

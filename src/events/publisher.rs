@@ -13,7 +13,10 @@ use super::{Event, envelope::DATA_TYPE, leases::Leases, unread::next_events, web
 use crate::{
     clock::Clock,
     outgoing::HttpClient,
-    port::{EventRecord, EventTopic, Ledger, LedgerError, LogError, PendingEvents, Webhooks},
+    port::{
+        EventRecord, EventRecording, EventTopic, Ledger, LedgerError, LogError, PendingEvents,
+        SeekOutcome, Webhooks,
+    },
     telemetry::{self, LogThrottle, metric},
 };
 
@@ -103,7 +106,7 @@ impl Publisher {
 
     /// Runs until `stop` is cancelled.
     pub async fn run(self, stop: CancellationToken) {
-        while let Err(error) = self.ledger.record_events(true).await {
+        while let Err(error) = self.ledger.record_events(EventRecording::On).await {
             tracing::warn!(%error, "events are not recorded yet");
             if tokio::time::timeout(PAUSE, stop.cancelled()).await.is_ok() {
                 return;
@@ -213,11 +216,12 @@ async fn publish_page(
     };
     let count = events.len() as u64;
     topic.publish(events.iter().map(record).collect()).await?;
-    if !ledger
+    match ledger
         .advance_events(consumer, sale.sale, sale.position, last)
         .await?
     {
-        return Err(PublishError::Fenced);
+        SeekOutcome::Moved => {}
+        SeekOutcome::Fenced => return Err(PublishError::Fenced),
     }
     counter!(metric::EVENTS_PUBLISHED, "consumer" => "topic").increment(count);
     sale.position = Some(last);

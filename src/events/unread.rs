@@ -7,7 +7,7 @@ use super::{
     feed::{self, FeedError},
 };
 use crate::{
-    port::{Ledger, LedgerError, PendingEvents},
+    port::{Ledger, LedgerError, PendingEvents, SeekOutcome},
     telemetry::metric,
 };
 
@@ -35,7 +35,7 @@ pub(super) async fn next_events(
         let passed_over = ledger
             .advance_events(consumer, sale.sale, sale.position, first - 1)
             .await?;
-        if !passed_over {
+        if passed_over == SeekOutcome::Fenced {
             return Ok(Vec::new());
         }
         sale.position = Some(first - 1);

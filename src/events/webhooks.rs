@@ -29,7 +29,8 @@ use crate::{
     clock::Clock,
     outgoing::{AddressPolicy, Answer, ClientOptions, HttpClient, RequestError, Schemes},
     port::{
-        Delivery, Ledger, LedgerError, PendingEvents, Webhook, WebhookId, WebhookState, Webhooks,
+        Delivery, Ledger, LedgerError, PendingEvents, SeekOutcome, Webhook, WebhookId,
+        WebhookState, Webhooks,
     },
     telemetry::{LogThrottle, metric},
 };
@@ -236,10 +237,11 @@ impl Sender {
             }
         }
         let consumer = endpoint.id.consumer();
-        let moved = self
+        let outcome = self
             .ledger
             .advance_events(&consumer, sale.sale, sale.position, part.last)
             .await?;
+        let moved = outcome == SeekOutcome::Moved;
         if moved {
             sale.position = Some(part.last);
         }

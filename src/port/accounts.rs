@@ -92,11 +92,19 @@ pub struct AccountPosition {
     pub made_at: DateTime<Utc>,
 }
 
+/// Whether what a reader of accounts read before a position still counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EarlierReads {
+    /// The changes are all that is new.
+    Valid,
+    /// It may be wrong: the reader has to read all accounts again.
+    Void,
+}
+
 /// The changes of accounts since a position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountChanges {
-    /// True if what was read before may be wrong: the reader has to read all accounts again.
-    pub restart: bool,
+    pub earlier: EarlierReads,
     /// Ids whose accounts were deleted, or got another id. Some of these ids may have an account again by now.
     pub removed: Vec<RangeInclusive<i64>>,
     /// Accounts whose tokens were ended, or that were disabled or enabled, each with the rule that holds now.

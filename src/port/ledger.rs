@@ -28,8 +28,8 @@ pub use credentials::{Credentials, PasswordHashOutcome, StoredUser};
 pub use dead_letter_decisions::DeadLetterDecisions;
 pub use ended_orders::{EndedOrder, EndedOrders};
 pub use events::{
-    EventBatch, EventFeed, EventOrder, EventPage, EventPositions, EventSubject, EventTerms,
-    EventType, PendingEvents,
+    EventBatch, EventFeed, EventOrder, EventPage, EventPositions, EventRecording, EventSubject,
+    EventTerms, EventType, PendingEvents,
 };
 pub use external_identities::{ExternalAccount, ExternalIdentities, external_name};
 pub use personal_data::{Erasure, ExternalIdentity, PersonRecord, PersonalData, erased_name};

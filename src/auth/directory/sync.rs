@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Directory, set::AccountSet};
 use crate::{
     ids::UserId,
-    port::{AccountPosition, LedgerError},
+    port::{AccountPosition, EarlierReads, LedgerError},
     telemetry::metric,
 };
 
@@ -185,7 +185,7 @@ impl Directory {
     async fn follow(&self, position: &mut AccountPosition) -> Result<(), LedgerError> {
         let changes = self.engines.ledger.account_changes(Some(position)).await?;
         self.hold_ids(changes.reached).await?;
-        if changes.restart {
+        if changes.earlier == EarlierReads::Void {
             tracing::warn!(
                 "the ledger was restarted or set back, or was not read for long: all accounts are read again"
             );

@@ -16,8 +16,8 @@ use crate::{
     engine::number::to_bigint,
     ids::UserId,
     port::{
-        AccountChanges, AccountDirectory, AccountPage, AccountPosition, FoundAccount, KeyPage,
-        LedgerError, NewUser, Registration, Role, SessionRule,
+        AccountChanges, AccountDirectory, AccountPage, AccountPosition, EarlierReads, FoundAccount,
+        KeyPage, LedgerError, NewUser, Registration, Role, SessionRule,
     },
 };
 
@@ -115,11 +115,16 @@ pub(super) fn changes(
         .load::<RuleRow>(conn)?;
     let reached: IdRow = Prepared::new(REACHED).get_result(conn)?;
     let read_before = last.map_or(0, i64::unsigned_abs);
+    let restart = since.is_some_and(|before| {
+        before > read_before
+            || first.is_some_and(|first| first > to_bigint(before).saturating_add(1))
+    });
     Ok(AccountChanges {
-        restart: since.is_some_and(|before| {
-            before > read_before
-                || first.is_some_and(|first| first > to_bigint(before).saturating_add(1))
-        }),
+        earlier: if restart {
+            EarlierReads::Void
+        } else {
+            EarlierReads::Valid
+        },
         removed: removed.into_iter().map(|id| id..=id).collect(),
         sessions: sessions.into_iter().filter_map(rule).collect(),
         position: AccountPosition {

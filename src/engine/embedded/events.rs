@@ -22,8 +22,8 @@ use crate::{
     },
     ids::{ProductId, SaleId, UserId},
     port::{
-        EventBatch, EventFeed, EventOrder, EventPage, EventPositions, EventSubject, LedgerError,
-        PendingEvents,
+        EventBatch, EventFeed, EventOrder, EventPage, EventPositions, EventRecording, EventSubject,
+        LedgerError, PendingEvents, SeekOutcome,
     },
 };
 
@@ -195,8 +195,11 @@ fn events_after(
 
 #[async_trait]
 impl EventPositions for SqliteLedger {
-    async fn record_events(&self, on: bool) -> Result<(), LedgerError> {
-        let statement = if on { RECORD } else { RECORD_NOT };
+    async fn record_events(&self, recording: EventRecording) -> Result<(), LedgerError> {
+        let statement = match recording {
+            EventRecording::On => RECORD,
+            EventRecording::Off => RECORD_NOT,
+        };
         self.write(move |conn| Prepared::new(statement).execute(conn).map(drop))
             .await
     }
@@ -238,7 +241,7 @@ impl EventPositions for SqliteLedger {
         sale: SaleId,
         from: Option<u64>,
         to: u64,
-    ) -> Result<bool, LedgerError> {
+    ) -> Result<SeekOutcome, LedgerError> {
         let consumer = consumer.to_owned();
         let work = move |conn: &mut SqliteConnection| {
             let statement = match from {
@@ -252,7 +255,10 @@ impl EventPositions for SqliteLedger {
                     .bind::<BigInt, _>(sale.value())
                     .bind::<BigInt, _>(to_bigint(from)),
             };
-            Ok(statement.execute(conn)? == 1)
+            Ok(match statement.execute(conn)? {
+                1 => SeekOutcome::Moved,
+                _ => SeekOutcome::Fenced,
+            })
         };
         self.write(work).await
     }

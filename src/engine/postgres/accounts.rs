@@ -16,7 +16,7 @@ use crate::{
     ids::UserId,
     port::{
         ACCOUNT_BLOCK, AccountChanges, AccountDirectory, AccountPage, AccountPosition, AccountRun,
-        FoundAccount, KeyPage, LedgerError, NewUser, Registration, Role, SessionRule,
+        EarlierReads, FoundAccount, KeyPage, LedgerError, NewUser, Registration, Role, SessionRule,
     },
 };
 
@@ -221,7 +221,11 @@ pub(super) async fn changes(
         rows.iter().filter(is_new)
     };
     Ok(AccountChanges {
-        restart,
+        earlier: if restart {
+            EarlierReads::Void
+        } else {
+            EarlierReads::Valid
+        },
         removed: new().filter_map(ChangeRow::removed).collect(),
         sessions: new().filter_map(ChangeRow::sessions).collect(),
         reached: head.reached,

@@ -19,8 +19,8 @@ use crate::{
     },
     ids::{AttemptId, ProductId, SaleId, UserId},
     port::{
-        EventBatch, EventFeed, EventOrder, EventPage, EventPositions, EventSubject, LedgerError,
-        PendingEvents,
+        EventBatch, EventFeed, EventOrder, EventPage, EventPositions, EventRecording, EventSubject,
+        LedgerError, PendingEvents, SeekOutcome,
     },
 };
 
@@ -205,8 +205,11 @@ impl EventFeed for PostgresLedger {
 
 #[async_trait]
 impl EventPositions for PostgresLedger {
-    async fn record_events(&self, on: bool) -> Result<(), LedgerError> {
-        let statement = Prepared::new(if on { RECORD } else { RECORD_NOT });
+    async fn record_events(&self, recording: EventRecording) -> Result<(), LedgerError> {
+        let statement = Prepared::new(match recording {
+            EventRecording::On => RECORD,
+            EventRecording::Off => RECORD_NOT,
+        });
         statement.execute(&mut *self.pool.take().await?).await?;
         Ok(())
     }
@@ -242,7 +245,7 @@ impl EventPositions for PostgresLedger {
         sale: SaleId,
         from: Option<u64>,
         to: u64,
-    ) -> Result<bool, LedgerError> {
+    ) -> Result<SeekOutcome, LedgerError> {
         let statement = match from {
             None => Prepared::new(BEGIN)
                 .bind::<Text, _>(consumer.to_owned())
@@ -255,7 +258,10 @@ impl EventPositions for PostgresLedger {
                 .bind::<BigInt, _>(to_bigint(from)),
         };
         let changed = statement.execute(&mut *self.pool.take().await?).await?;
-        Ok(changed == 1)
+        Ok(match changed {
+            1 => SeekOutcome::Moved,
+            _ => SeekOutcome::Fenced,
+        })
     }
 
     async fn prune_events(&self, before: DateTime<Utc>, limit: u32) -> Result<u64, LedgerError> {

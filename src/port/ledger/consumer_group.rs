@@ -37,11 +37,11 @@ pub struct Lease {
     pub last: Option<AttemptId>,
 }
 
-/// The answer to moving a partition to another offset.
+/// The answer to moving a position, of a partition or of a consumer in a sale's events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SeekOutcome {
     Moved,
-    /// The partition does not stand at the expected offset: another worker has it. Nothing was changed.
+    /// The position is not the expected one: another worker has moved it. Nothing was changed.
     Fenced,
 }
 

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     ids::{AttemptId, ProductId, SaleId, UserId},
-    port::{LedgerError, SaleState, SaleWindow},
+    port::{LedgerError, SaleState, SaleWindow, SeekOutcome},
 };
 
 /// What happened.
@@ -153,6 +153,13 @@ pub struct PendingEvents {
     pub last: u64,
 }
 
+/// Whether a ledger records events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventRecording {
+    On,
+    Off,
+}
+
 /// Reads events.
 #[async_trait]
 pub trait EventFeed: Send + Sync {
@@ -170,7 +177,7 @@ pub trait EventFeed: Send + Sync {
 #[async_trait]
 pub trait EventPositions: Send + Sync {
     /// Has the ledger record events from now on, or not any more. Numbers are counted all the time.
-    async fn record_events(&self, on: bool) -> Result<(), LedgerError>;
+    async fn record_events(&self, recording: EventRecording) -> Result<(), LedgerError>;
 
     /// The sales with events that this consumer did not get.
     async fn pending_events(&self, consumer: &str) -> Result<Vec<PendingEvents>, LedgerError>;
@@ -178,15 +185,14 @@ pub trait EventPositions: Send + Sync {
     /// Where a consumer stands, in all sales of which it got something.
     async fn event_positions(&self, consumer: &str) -> Result<BTreeMap<SaleId, u64>, LedgerError>;
 
-    /// Notes that a consumer got all events of a sale up to `to`, if it stands at `from`. False: it stands elsewhere, and nothing was
-    /// changed.
+    /// Notes that a consumer got all events of a sale up to `to`, if it stands at `from`.
     async fn advance_events(
         &self,
         consumer: &str,
         sale: SaleId,
         from: Option<u64>,
         to: u64,
-    ) -> Result<bool, LedgerError>;
+    ) -> Result<SeekOutcome, LedgerError>;
 
     /// Removes events from before `before`, the oldest first, at most `limit` batches of each sale. How many batches were removed.
     async fn prune_events(&self, before: DateTime<Utc>, limit: u32) -> Result<u64, LedgerError>;

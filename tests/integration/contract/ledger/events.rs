@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chrono::{TimeDelta, Utc};
 use flashsale::{
     ids::{AttemptId, SaleId},
-    port::{EventBatch, EventSubject, EventType, Ledger},
+    port::{EventBatch, EventRecording, EventSubject, EventType, Ledger, SeekOutcome},
 };
 
 use super::{
@@ -54,7 +54,7 @@ fn attempts(batches: &[EventBatch], event_type: EventType) -> Vec<AttemptId> {
 
 pub async fn orders_and_changes_are_events_in_their_order(bed: &impl TestBed) {
     let ledger = bed.ledger().await;
-    ledger.record_events(true).await.unwrap();
+    ledger.record_events(EventRecording::On).await.unwrap();
     let users = bed.shoppers(3).await;
     let sale = bed.sale(2).await;
     make_partitions(ledger.as_ref(), 1).await;
@@ -94,7 +94,7 @@ pub async fn orders_and_changes_are_events_in_their_order(bed: &impl TestBed) {
 
 pub async fn an_attempt_that_is_settled_again_is_no_further_event(bed: &impl TestBed) {
     let ledger = bed.ledger().await;
-    ledger.record_events(true).await.unwrap();
+    ledger.record_events(EventRecording::On).await.unwrap();
     let users = bed.shoppers(1).await;
     let sale = bed.sale(2).await;
     make_partitions(ledger.as_ref(), 1).await;
@@ -107,7 +107,7 @@ pub async fn an_attempt_that_is_settled_again_is_no_further_event(bed: &impl Tes
 
 pub async fn numbers_go_on_while_nothing_is_recorded(bed: &impl TestBed) {
     let ledger = bed.ledger().await;
-    ledger.record_events(false).await.unwrap();
+    ledger.record_events(EventRecording::Off).await.unwrap();
     let users = bed.shoppers(2).await;
     let sale = bed.sale(5).await;
     make_partitions(ledger.as_ref(), 1).await;
@@ -119,8 +119,8 @@ pub async fn numbers_go_on_while_nothing_is_recorded(bed: &impl TestBed) {
     assert!(!page.is_recording);
     assert_eq!(ledger.pending_events("c").await.unwrap(), []);
 
-    ledger.record_events(true).await.unwrap();
-    ledger.record_events(true).await.unwrap();
+    ledger.record_events(EventRecording::On).await.unwrap();
+    ledger.record_events(EventRecording::On).await.unwrap();
     settle(ledger.as_ref(), 0, 1, &[attempt(sale, users[1])])
         .await
         .unwrap();
@@ -132,7 +132,7 @@ pub async fn numbers_go_on_while_nothing_is_recorded(bed: &impl TestBed) {
 
 pub async fn a_page_has_the_numbers_that_were_asked_for(bed: &impl TestBed) {
     let ledger = bed.ledger().await;
-    ledger.record_events(true).await.unwrap();
+    ledger.record_events(EventRecording::On).await.unwrap();
     let users = bed.shoppers(6).await;
     let sale = bed.sale(9).await;
     let other = bed.sale(9).await;
@@ -166,7 +166,7 @@ pub async fn a_page_has_the_numbers_that_were_asked_for(bed: &impl TestBed) {
 
 pub async fn positions_are_compared_and_set(bed: &impl TestBed) {
     let ledger = bed.ledger().await;
-    ledger.record_events(true).await.unwrap();
+    ledger.record_events(EventRecording::On).await.unwrap();
     let (sale, other) = (bed.sale(5).await, bed.sale(5).await);
     let pending = async |consumer| {
         let pending = ledger.pending_events(consumer).await.unwrap();
@@ -180,14 +180,16 @@ pub async fn positions_are_compared_and_set(bed: &impl TestBed) {
             .await
             .unwrap()
     };
-    assert!(advance("a", None, 1).await);
-    assert!(!advance("a", None, 1).await, "it has a position");
+    assert_eq!(advance("a", None, 1).await, SeekOutcome::Moved);
+    let fenced = SeekOutcome::Fenced;
+    assert_eq!(advance("a", None, 1).await, fenced, "it has a position");
     assert_eq!(pending("a").await, [(other, None, 1)]);
     assert_eq!(pending("b").await, [(sale, None, 1), (other, None, 1)]);
     bed.set_units(sale, 6).await;
     assert_eq!(pending("a").await, [(sale, Some(1), 2), (other, None, 1)]);
-    assert!(!advance("a", Some(0), 2).await, "it stands elsewhere");
-    assert!(advance("a", Some(1), 2).await);
+    let elsewhere = advance("a", Some(0), 2).await;
+    assert_eq!(elsewhere, fenced, "it stands elsewhere");
+    assert_eq!(advance("a", Some(1), 2).await, SeekOutcome::Moved);
     assert_eq!(
         ledger.event_positions("a").await.unwrap(),
         [(sale, 2)].into()
@@ -196,7 +198,7 @@ pub async fn positions_are_compared_and_set(bed: &impl TestBed) {
 
 pub async fn old_events_are_removed_the_oldest_first(bed: &impl TestBed) {
     let ledger = bed.ledger().await;
-    ledger.record_events(true).await.unwrap();
+    ledger.record_events(EventRecording::On).await.unwrap();
     let sale = bed.sale(5).await;
     for units in 6..=8 {
         bed.set_units(sale, units).await;
@@ -216,7 +218,7 @@ pub async fn old_events_are_removed_the_oldest_first(bed: &impl TestBed) {
 
 pub async fn statements_by_hand_are_events(bed: &impl SqlBed) {
     let ledger = bed.ledger().await;
-    ledger.record_events(true).await.unwrap();
+    ledger.record_events(EventRecording::On).await.unwrap();
     let users = bed.shoppers(1).await;
     let sale = bed.sale(1).await;
     let attempt = AttemptId::generate();
@@ -267,7 +269,7 @@ pub async fn statements_by_hand_are_events(bed: &impl SqlBed) {
 
 pub async fn a_draft_has_no_events_until_it_is_published(bed: &impl SqlBed) {
     let ledger = bed.ledger().await;
-    ledger.record_events(true).await.unwrap();
+    ledger.record_events(EventRecording::On).await.unwrap();
     let sale = bed.sale(5).await;
     let next = super::bed::next_id();
     bed.execute(&format!(
@@ -298,7 +300,7 @@ pub async fn a_draft_has_no_events_until_it_is_published(bed: &impl SqlBed) {
 
 pub async fn an_undone_change_is_no_event(bed: &impl SqlBed) {
     let ledger = bed.ledger().await;
-    ledger.record_events(true).await.unwrap();
+    ledger.record_events(EventRecording::On).await.unwrap();
     let users = bed.shoppers(2).await;
     let sale = bed.sale(1).await;
     let order = |user| bed.order(sale, sale.value(), user, AttemptId::generate(), "SUCCESS");

@@ -6,8 +6,8 @@ use chrono::{TimeDelta, Utc};
 use flashsale::{
     ids::UserId,
     port::{
-        Access, AccountPosition, AccountStore, Listed, NewUser, Registration, ResetHash, Role,
-        SessionRule,
+        Access, AccountPosition, AccountStore, EarlierReads, Listed, NewUser, Registration,
+        ResetHash, Role, SessionRule,
     },
 };
 use futures::future::join_all;
@@ -43,7 +43,7 @@ async fn told(bed: &impl SqlBed, since: &AccountPosition) -> Vec<(UserId, Sessio
     let changes = bed.ledger().await.account_changes(Some(since)).await;
     let changes = changes.unwrap();
     assert!(
-        !changes.restart && changes.removed.is_empty(),
+        changes.earlier == EarlierReads::Valid && changes.removed.is_empty(),
         "{changes:?}"
     );
     changes.sessions

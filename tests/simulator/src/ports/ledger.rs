@@ -9,11 +9,12 @@ use flashsale::{
     port::{
         AccountChanges, AccountDirectory, AccountPage, AccountPosition, CommittedOffsets,
         ConsumerGroup, Credentials, DeadLetterDecision, DeadLetterDecisions, EndedOrder,
-        EndedOrders, EventFeed, EventPage, EventPositions, FoundAccount, Holder, Lease, Ledger,
-        LedgerAudit, LedgerError, LedgerProbe, Member, Movement, MovementId, MovementMode, NewUser,
-        Offset, Outcome, Partition, PasswordHashOutcome, PendingEvents, Position, Registration,
-        Restock, SaleChange, SaleListing, SaleListings, SaleSnapshot, SeekOutcome, SettleBatch,
-        SettleError, SettledAttempt, Settlement, Settling, StoredUser, Withdrawals,
+        EndedOrders, EventFeed, EventPage, EventPositions, EventRecording, FoundAccount, Holder,
+        Lease, Ledger, LedgerAudit, LedgerError, LedgerProbe, Member, Movement, MovementId,
+        MovementMode, NewUser, Offset, Outcome, Partition, PasswordHashOutcome, PendingEvents,
+        Position, Registration, Restock, SaleChange, SaleListing, SaleListings, SaleSnapshot,
+        SeekOutcome, SettleBatch, SettleError, SettledAttempt, Settlement, Settling, StoredUser,
+        Withdrawals,
     },
 };
 
@@ -413,8 +414,8 @@ impl EventFeed for RemoteLedger {
 
 #[async_trait]
 impl EventPositions for RemoteLedger {
-    async fn record_events(&self, on: bool) -> Result<(), LedgerError> {
-        self.ledger.record_events(on).await
+    async fn record_events(&self, recording: EventRecording) -> Result<(), LedgerError> {
+        self.ledger.record_events(recording).await
     }
 
     async fn pending_events(&self, consumer: &str) -> Result<Vec<PendingEvents>, LedgerError> {
@@ -431,7 +432,7 @@ impl EventPositions for RemoteLedger {
         sale: SaleId,
         from: Option<u64>,
         to: u64,
-    ) -> Result<bool, LedgerError> {
+    ) -> Result<SeekOutcome, LedgerError> {
         self.ledger.advance_events(consumer, sale, from, to).await
     }
 

@@ -7,8 +7,9 @@ use chrono::{DateTime, Utc};
 use flashsale::{
     ids::{AttemptId, SaleId, UserId},
     port::{
-        EventBatch, EventFeed, EventOrder, EventPage, EventPositions, EventSubject, EventTerms,
-        EventType, LedgerError, PendingEvents, SaleListing, SaleState, SaleSwitch,
+        EventBatch, EventFeed, EventOrder, EventPage, EventPositions, EventRecording, EventSubject,
+        EventTerms, EventType, LedgerError, PendingEvents, SaleListing, SaleState, SaleSwitch,
+        SeekOutcome,
     },
 };
 
@@ -174,8 +175,8 @@ impl EventFeed for ModelLedger {
 
 #[async_trait]
 impl EventPositions for ModelLedger {
-    async fn record_events(&self, on: bool) -> Result<(), LedgerError> {
-        self.tables().events.is_recording = on;
+    async fn record_events(&self, recording: EventRecording) -> Result<(), LedgerError> {
+        self.tables().events.is_recording = recording == EventRecording::On;
         Ok(())
     }
 
@@ -207,14 +208,14 @@ impl EventPositions for ModelLedger {
         sale: SaleId,
         from: Option<u64>,
         to: u64,
-    ) -> Result<bool, LedgerError> {
+    ) -> Result<SeekOutcome, LedgerError> {
         let mut tables = self.tables();
         let key = (consumer.to_owned(), sale);
         if tables.events.positions.get(&key).copied() != from {
-            return Ok(false);
+            return Ok(SeekOutcome::Fenced);
         }
         tables.events.positions.insert(key, to);
-        Ok(true)
+        Ok(SeekOutcome::Moved)
     }
 
     async fn prune_events(&self, before: DateTime<Utc>, limit: u32) -> Result<u64, LedgerError> {

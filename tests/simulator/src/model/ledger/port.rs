@@ -14,11 +14,11 @@ use flashsale::{
     port::{
         AccountChanges, AccountDirectory, AccountPage, AccountPosition, CommittedOffsets,
         ConsumerGroup, Credentials, DeadLetterAction, DeadLetterDecision, DeadLetterDecisions,
-        EndedOrder, EndedOrders, FoundAccount, Holder, Lease, Ledger, LedgerAudit, LedgerError,
-        LedgerProbe, Member, Movement, MovementId, NewUser, Offset, Outcome, Partition,
-        PasswordHashOutcome, Position, Registration, Role, SaleListing, SaleListings, SaleSnapshot,
-        SeekOutcome, SessionRule, SettleBatch, SettleError, SettledAttempt, Settlement, Settling,
-        StoredUser, Withdrawals,
+        EarlierReads, EndedOrder, EndedOrders, FoundAccount, Holder, Lease, Ledger, LedgerAudit,
+        LedgerError, LedgerProbe, Member, Movement, MovementId, NewUser, Offset, Outcome,
+        Partition, PasswordHashOutcome, Position, Registration, Role, SaleListing, SaleListings,
+        SaleSnapshot, SeekOutcome, SessionRule, SettleBatch, SettleError, SettledAttempt,
+        Settlement, Settling, StoredUser, Withdrawals,
     },
     rules::settlement::{self, Settled},
 };
@@ -79,7 +79,10 @@ impl AccountDirectory for ModelLedger {
         });
         let removed = tables.removed.iter().skip(read);
         Ok(AccountChanges {
-            restart: since.is_some_and(|position| position.epoch != epoch),
+            earlier: match since {
+                Some(position) if position.epoch != epoch => EarlierReads::Void,
+                _ => EarlierReads::Valid,
+            },
             removed: removed.map(|id| id.value()..=id.value()).collect(),
             sessions: Vec::new(),
             position: AccountPosition {
