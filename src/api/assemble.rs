@@ -1,11 +1,16 @@
 //! The API put together on its ports and started: what `serve` runs. Processes without it serve the probes alone.
 
+mod inside;
+mod sessions;
+
 use std::sync::Arc;
 
-use actix_web::web::ServiceConfig;
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 
+pub use inside::{serve_inside, serve_probes};
+
+use self::sessions::open_sessions;
 use super::{
     App, Probes, Readiness, Reports,
     admin::{Doctor, OverviewSource},
@@ -16,17 +21,13 @@ use super::{
 };
 
 use crate::{
-    auth::{
-        Auth, AuthLimits, Directory, DirectoryEngines, ExternalAccounts, Issuer, Passwords,
-        ServiceAccountDesk, Tokens,
-    },
-    config::{Config, ServerConfig},
+    auth::{Directory, ServiceAccountDesk},
+    config::Config,
     events::{
         Feed,
         webhooks::{WebhookDesk, client_options},
     },
     http::{self, OpenConnections},
-    ids::LedgerId,
     lifecycle::Lifecycle,
     order::{
         AttemptLimit, Services, SettlementLag, WatchedServers,
@@ -41,9 +42,6 @@ use crate::{
     sale::Steering,
     telemetry::{self, MetricsPage, metric},
 };
-
-/// Connections of those who watch a process, and of operators on the same port.
-const INSIDE: usize = 256;
 
 /// What operators work with besides the three ports.
 pub struct Backoffice {
@@ -95,27 +93,7 @@ pub async fn serve(
     let event_feed = Feed::new(ports.ledger.clone(), ports.ledger.id(), drain);
     let sale_feed = SaleFeed::start(lifecycle, catalog(), events::render);
     let result_feed = ResultFeed::start(lifecycle, ports.gate.clone(), catalog());
-    let Ports {
-        gate,
-        log,
-        ledger,
-        clock,
-    } = ports;
-    let probes = Probes {
-        readiness: Arc::new(
-            Readiness::new(
-                gate,
-                log,
-                ledger,
-                Arc::clone(&clock),
-                Arc::clone(&lag),
-                config.server.settlement_lag,
-            )
-            .without_ledger(config.server.ready_without_ledger),
-        ),
-        clock,
-        metrics,
-    };
+    let probes = probes(config, ports, &lag, metrics);
     let open = OpenConnections::default();
     let (connections, listeners) = (open.clone(), open.clone());
     show_connections(&open);
@@ -146,98 +124,52 @@ pub async fn serve(
             exchange: config.external.exchange.is_some(),
         },
     };
-    let for_inside = app.clone();
-    let listener = port.listen().context("the port cannot be listened on")?;
-    let (server_config, ending) = (config.server.clone(), lifecycle.ending().clone());
-    let end = lifecycle.stop().clone();
-    lifecycle.spawn("http", async move {
-        // Tasks that end when nobody can ask them any more must find that the process is to end.
-        let _until_then = app.clone();
-        let settings = server_config.clone();
-        let configure = move |service: &mut _| app.configure(&settings, service);
-        let threads = server_config.http_threads;
-        match http::serve(listener, threads, &server_config, ending, open, configure).await {
-            // HTTP first: what is behind it goes on until the last request is answered.
-            Ok(()) => end.cancel(),
-            Err(error) => tracing::error!(%error, "serving failed"),
-        }
-    });
-    Ok(for_inside)
+    listen(lifecycle, config, app.clone(), port, open)?;
+    Ok(app)
 }
 
-/// Accounts, those that every node knows, and the tokens of their sessions.
-struct Sessions {
-    auth: Arc<Auth>,
-    directory: Arc<Directory>,
-    tokens: Arc<Tokens>,
-}
-
-async fn open_sessions(
-    lifecycle: &Lifecycle,
-    config: &Config,
-    ports: &Ports,
-    accounts: Arc<dyn AccountStore>,
-) -> anyhow::Result<Sessions> {
+/// Health checks and metrics of a process with these ports.
+fn probes(config: &Config, ports: Ports, lag: &Arc<SettlementLag>, metrics: MetricsPage) -> Probes {
     let Ports {
         gate,
         log,
         ledger,
         clock,
     } = ports;
-    let engines = DirectoryEngines {
-        ledger: ledger.clone(),
-        offsets: ledger.clone(),
-        gate: gate.clone(),
-        log: log.clone(),
-        group: config.kafka.consumer_group.clone(),
-    };
-    let directory = Directory::open(lifecycle, engines)
-        .await
-        .context("the accounts could not be read")?;
-    // The accounts of a data file may be taken along into a database (`flashsale export`), and their tokens with them.
-    let issuer = if gate.is_durable() {
-        ledger.id()
-    } else {
-        LedgerId::NONE
-    };
-    let tokens = Arc::new(Tokens::new(&config.auth).of_ledger(issuer));
-    let external = external_accounts(lifecycle, config)?;
-    let auth = Auth::new(
-        ledger.clone(),
-        accounts,
-        Arc::clone(&directory),
-        AuthLimits::new(&config.limits),
-        Passwords::new(&config.auth)?.watched(),
-        Arc::clone(&tokens),
-        Arc::clone(clock),
-    )
-    .with_external(external, config.external.local_accounts);
-    let auth = Arc::new(if config.server.production {
-        auth.in_production()
-    } else {
-        auth
-    });
-    Ok(Sessions {
-        auth,
-        directory,
-        tokens,
-    })
+    let (ready_clock, lag) = (Arc::clone(&clock), Arc::clone(lag));
+    let limit = config.server.settlement_lag;
+    let readiness = Readiness::new(gate, log, ledger, ready_clock, lag, limit);
+    Probes {
+        readiness: Arc::new(readiness.without_ledger(config.server.ready_without_ledger)),
+        clock,
+        metrics,
+    }
 }
 
-/// The accounts of the shop; with an address of the issuer's keys, its tokens are verified.
-fn external_accounts(
+/// Serves the API on its port, as a task of `lifecycle`.
+fn listen(
     lifecycle: &Lifecycle,
     config: &Config,
-) -> anyhow::Result<Option<ExternalAccounts>> {
-    let Some(issuer) = config.external.issuer.clone() else {
-        return Ok(None);
-    };
-    let exchange = config.external.exchange.clone();
-    let tokens = exchange.map(|exchange| Issuer::start(lifecycle, exchange));
-    let tokens = tokens
-        .transpose()
-        .context("the keys of the issuer cannot be read")?;
-    Ok(Some(ExternalAccounts { issuer, tokens }))
+    app: App,
+    port: http::Bound,
+    open: OpenConnections,
+) -> anyhow::Result<()> {
+    let listener = port.listen().context("the port cannot be listened on")?;
+    let (config, ending) = (config.server.clone(), lifecycle.ending().clone());
+    let end = lifecycle.stop().clone();
+    lifecycle.spawn("http", async move {
+        // Tasks that end when nobody can ask them any more must find that the process is to end.
+        let _until_then = app.clone();
+        let settings = config.clone();
+        let configure = move |service: &mut _| app.configure(&settings, service);
+        let threads = config.http_threads;
+        match http::serve(listener, threads, &config, ending, open, configure).await {
+            // HTTP first: what is behind it goes on until the last request is answered.
+            Ok(()) => end.cancel(),
+            Err(error) => tracing::error!(%error, "serving failed"),
+        }
+    });
+    Ok(())
 }
 
 fn attempt_limit(config: &Config) -> AttemptLimit {
@@ -338,57 +270,6 @@ fn operators(
             turn: tokio::sync::Mutex::new(()),
         }),
     }
-}
-
-/// Serves operators, health checks and metrics on a port for the inside, as a task of `lifecycle`, on connections and a thread of
-/// their own: however many shoppers hold the API's connections, operators reach the node and those who watch it are answered.
-pub fn serve_inside(
-    lifecycle: &Lifecycle,
-    config: &ServerConfig,
-    app: App,
-    port: http::Bound,
-) -> anyhow::Result<()> {
-    let admin_page = config.pages.admin;
-    let configure = move |service: &mut ServiceConfig| app.configure_inside(admin_page, service);
-    serve_beside(lifecycle, config, port, configure)
-}
-
-/// The same with health checks and metrics alone, for a process without an API.
-pub fn serve_probes(
-    lifecycle: &Lifecycle,
-    config: &ServerConfig,
-    probes: Probes,
-    port: http::Bound,
-) -> anyhow::Result<()> {
-    let configure = move |service: &mut ServiceConfig| probes.configure(service);
-    serve_beside(lifecycle, config, port, configure)
-}
-
-fn serve_beside(
-    lifecycle: &Lifecycle,
-    config: &ServerConfig,
-    port: http::Bound,
-    configure: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
-) -> anyhow::Result<()> {
-    let listener = port.listen().context("the port cannot be listened on")?;
-    let config = ServerConfig {
-        max_connections: INSIDE,
-        max_connections_per_network: None,
-        max_listeners: 0,
-        max_listeners_per_network: None,
-        ..config.clone()
-    };
-    let ending = lifecycle.ending().clone();
-    let stop = lifecycle.stop().clone();
-    lifecycle.spawn("probes", async move {
-        let open = OpenConnections::default();
-        match http::serve(listener, 1, &config, ending, open, configure).await {
-            // They may end before the process does, and must not take it down.
-            Ok(()) => stop.cancelled().await,
-            Err(error) => tracing::error!(%error, "serving health and metrics failed"),
-        }
-    });
-    Ok(())
 }
 
 #[allow(clippy::cast_precision_loss)] // connections

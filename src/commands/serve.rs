@@ -1,6 +1,10 @@
 //! `flashsale serve`: the HTTP API.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use clap::Args;
 
@@ -11,9 +15,10 @@ use super::{
     work::{export_traces, new_id},
 };
 use crate::{
-    api::{self, Backoffice, Node},
+    api::{self, App, Backoffice, Node},
     config::Config,
     engine::embedded::MemoryFigures,
+    http::Bound,
     lifecycle::Lifecycle,
     port::{NodeKind, Ports},
     telemetry,
@@ -64,26 +69,9 @@ impl Serve {
         lifecycle.drain_on_signals()?;
         export_traces(&lifecycle, &config, kind)?;
         // Before the servers are waited for, so that a port in use is reported at once.
-        let port = take_port(
-            &config.server.host,
-            self.port.unwrap_or(config.server.port),
-            "HOST and PORT",
-        )
-        .await?;
-        let metrics_port = match &config.server.metrics {
-            Some(metrics) => {
-                let settings = "METRICS_HOST and METRICS_PORT";
-                Some(take_port(&metrics.host, metrics.port, settings).await?)
-            }
-            None => None,
-        };
+        let (port, metrics_port) = self.take_ports(&config).await?;
         let address = port.address()?;
-        if !config.server.production && !address.ip().is_loopback() {
-            tracing::warn!(
-                %address,
-                "development on an address that other machines reach: known secrets are taken and limits stand back; set NODE_ENV=production, or HOST=127.0.0.1"
-            );
-        }
+        warn_of_development(&config, address);
         let url = format!("http://{}:{}", reachable(address.ip()), address.port());
         let embedded = match self.target.data_dir(&config)? {
             Some(directory) => {
@@ -114,19 +102,7 @@ impl Serve {
                 () = lifecycle.ending().drain.cancelled() => anyhow::bail!("stopped before it served"),
             }
         };
-        if let Some(metrics_port) = metrics_port {
-            let address = metrics_port.address()?;
-            api::serve_inside(&lifecycle, &config.server, app, metrics_port)?;
-            tracing::info!(%address, "serving operators, health and metrics");
-        } else {
-            // What is kept here would keep its batches open: they end when nobody can add to them any more.
-            drop(app);
-            if config.server.production {
-                tracing::warn!(
-                    "metrics are not served: in production they have a port of their own, METRICS_PORT"
-                );
-            }
-        }
+        serve_inside(&lifecycle, &config, app, metrics_port)?;
         tracing::info!("serving {url}, documented at {url}/api-docs");
         if let Some(embedded) = &embedded {
             embedded.announce(&url, &config).await;
@@ -143,6 +119,53 @@ impl Serve {
         tracing::info!("stopped");
         Ok(())
     }
+
+    /// The port of the API, and the one for operators, health and metrics.
+    async fn take_ports(&self, config: &Config) -> anyhow::Result<(Bound, Option<Bound>)> {
+        let port = self.port.unwrap_or(config.server.port);
+        let port = take_port(&config.server.host, port, "HOST and PORT").await?;
+        let metrics_port = match &config.server.metrics {
+            Some(metrics) => {
+                let settings = "METRICS_HOST and METRICS_PORT";
+                Some(take_port(&metrics.host, metrics.port, settings).await?)
+            }
+            None => None,
+        };
+        Ok((port, metrics_port))
+    }
+}
+
+/// Known secrets are taken in development, so that a network must not reach it by oversight.
+fn warn_of_development(config: &Config, address: SocketAddr) {
+    if !config.server.production && !address.ip().is_loopback() {
+        tracing::warn!(
+            %address,
+            "development on an address that other machines reach: known secrets are taken and limits stand back; set NODE_ENV=production, or HOST=127.0.0.1"
+        );
+    }
+}
+
+/// Serves operators, health and metrics on a port of their own, if there is one.
+fn serve_inside(
+    lifecycle: &Lifecycle,
+    config: &Config,
+    app: App,
+    port: Option<Bound>,
+) -> anyhow::Result<()> {
+    if let Some(port) = port {
+        let address = port.address()?;
+        api::serve_inside(lifecycle, &config.server, app, port)?;
+        tracing::info!(%address, "serving operators, health and metrics");
+    } else {
+        // What is kept here would keep its batches open: they end when nobody can add to them any more.
+        drop(app);
+        if config.server.production {
+            tracing::warn!(
+                "metrics are not served: in production they have a port of their own, METRICS_PORT"
+            );
+        }
+    }
+    Ok(())
 }
 
 /// The engines of this process, and what operators work with.

@@ -1,5 +1,6 @@
 //! `flashsale user`: the accounts of those who run the shop, and whatever an operator does to an account.
 
+mod accounts;
 mod action_log;
 mod person;
 mod print;
@@ -11,29 +12,22 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::{Args, Subcommand, builder::PossibleValuesParser, builder::TypedValueParser};
 
-use self::{action_log::ActionLog, person::PersonStep, program::ProgramStep, secret::NewPassword};
-use super::{connect, embedded, operator::plain, target::Target};
+use self::{
+    accounts::Accounts, action_log::ActionLog, person::PersonStep, program::ProgramStep,
+    secret::NewPassword,
+};
+use super::{connect, embedded, target::Target};
 use crate::{
-    auth::{
-        OperatorsAccount, Passwords, RESET_LIFETIME, ResetToken, ServiceAccountDesk,
-        raise_lost_mark,
-    },
-    clock::{Clock, SystemClock},
-    config::{AuthConfig, Config},
-    ids::UserId,
+    auth::raise_lost_mark,
+    config::Config,
     lifecycle::Lifecycle,
-    port::{
-        Access, AccountStore, ActionName, Credentials, Listed, NewUser, Ports, Registration, Role,
-        Scopes, SessionRule, StoredUser,
-    },
+    port::{Access, Listed, Ports, Role, Scopes},
 };
 
 /// The roles that an account can be given after it was made.
 const ROLES: [&str; 5] = ["admin", "operator", "support", "auditor", "user"];
 /// The roles of new accounts. `service` is for programs, which have no password.
 const NEW_ROLES: [&str; 6] = ["admin", "operator", "support", "auditor", "service", "user"];
-/// Accounts of one page of the list.
-const PAGE: u32 = 500;
 
 /// Make, list, change and disable accounts
 ///
@@ -124,16 +118,6 @@ fn new_role() -> impl TypedValueParser<Value = Role> {
 
 fn role() -> impl TypedValueParser<Value = Role> {
     PossibleValuesParser::new(ROLES).map(|word| Role::from_sql(&word))
-}
-
-/// The accounts, and what their changes need.
-struct Accounts {
-    credentials: Arc<dyn Credentials>,
-    store: Arc<dyn AccountStore>,
-    /// The id above which a new account's has to be.
-    above: i64,
-    auth: AuthConfig,
-    log: ActionLog,
 }
 
 impl User {
@@ -233,14 +217,8 @@ impl Step {
                 ..
             } => {
                 let email = email.unwrap_or_default();
-                let new = OperatorsAccount::new(&username, &email)?;
-                let (password, hash) = password.take(&accounts.auth, &username, &email)?;
-                accounts.add(&new, role, hash).await?;
-                let made = accounts.find(&username).await?;
-                let noted = accounts.log.note(ActionName::CreateUser, None, &made).await;
-                // A generated password is known to nobody else.
-                print::changed(&made, "made", password, json)?;
-                noted
+                let names = (username.as_str(), email.as_str());
+                accounts.make(names, role, &password, json).await
             }
             Self::List { all } => {
                 let listed = if all { Listed::All } else { Listed::Staff };
@@ -250,22 +228,8 @@ impl Step {
                 username,
                 role,
                 force,
-            } => {
-                let user = accounts.find(&username).await?;
-                if role != Role::Admin && !force {
-                    accounts.keep_an_admin(&user).await?;
-                }
-                changed(accounts.store.set_role(user.id, role).await?)?;
-                let (name, said) = (ActionName::SetRole, "changed");
-                accounts.done(name, &user, said, None, json).await
-            }
-            Self::Disable { username, force } => {
-                if !force {
-                    let user = accounts.find(&username).await?;
-                    accounts.keep_an_admin(&user).await?;
-                }
-                accounts.set_access(&username, Access::Disabled, json).await
-            }
+            } => accounts.set_role(&username, role, force, json).await,
+            Self::Disable { username, force } => accounts.disable(&username, force, json).await,
             Self::Enable { username } => {
                 accounts.set_access(&username, Access::Enabled, json).await
             }
@@ -273,167 +237,10 @@ impl Step {
                 username,
                 reset_token: true,
                 ..
-            } => {
-                let user = accounts.find(&username).await?;
-                anyhow::ensure!(
-                    user.sessions.access == Access::Enabled,
-                    "the account is disabled: nobody can use a reset token of it"
-                );
-                let token = ResetToken::generate()?;
-                let store = &accounts.store;
-                store
-                    .store_reset(user.id, token.hash(), RESET_LIFETIME)
-                    .await?;
-                let log = &accounts.log;
-                log.note(ActionName::SetPassword, Some(&user), &user)
-                    .await?;
-                print::reset_token(&user, &token, json)
-            }
+            } => accounts.issue_reset_token(&username, json).await,
             Self::Passwd {
                 username, password, ..
-            } => {
-                let user = accounts.find(&username).await?;
-                let (password, hash) =
-                    password.take(&accounts.auth, &user.username, &user.email)?;
-                let now = SystemClock.now().timestamp();
-                let set = accounts.store.set_password(user.id, None, &hash, now);
-                changed(set.await?)?;
-                let (name, said) = (ActionName::SetPassword, "has another password");
-                accounts.done(name, &user, said, password, json).await
-            }
+            } => accounts.set_password(&username, &password, json).await,
         }
-    }
-}
-
-fn is_enabled_admin(user: &StoredUser) -> bool {
-    user.role == Role::Admin && user.sessions.access == Access::Enabled
-}
-
-fn changed(rule: Option<SessionRule>) -> anyhow::Result<()> {
-    rule.map(drop).context("the account is gone")
-}
-
-impl Accounts {
-    fn desk(&self) -> ServiceAccountDesk {
-        ServiceAccountDesk {
-            accounts: Arc::clone(&self.store),
-            actions: Arc::clone(&self.log.actions),
-            // Nodes read what ended within seconds.
-            directory: None,
-        }
-    }
-
-    async fn find(&self, username: &str) -> anyhow::Result<StoredUser> {
-        let found = self.credentials.find_user(username).await?;
-        found.with_context(|| format!("there is no account with the username {username}"))
-    }
-
-    async fn add(
-        &self,
-        new: &OperatorsAccount,
-        role: Role,
-        password_hash: String,
-    ) -> anyhow::Result<UserId> {
-        let user = NewUser {
-            username: new.username.clone(),
-            email: new.email.clone(),
-            password_hash,
-            full_name: None,
-        };
-        match self.store.add_account(&user, role, self.above).await? {
-            Registration::Registered(id) => Ok(id),
-            Registration::UsernameTaken => anyhow::bail!("the username is taken"),
-            Registration::EmailTaken => anyhow::bail!("the e-mail address is taken"),
-        }
-    }
-
-    /// The same before an erasure, unless that is forced.
-    async fn keep_an_admin_for(&self, step: &PersonStep, user: &StoredUser) -> anyhow::Result<()> {
-        if step.needs_another_admin() {
-            self.keep_an_admin(user).await?;
-        }
-        Ok(())
-    }
-
-    /// Fails if this account is the last admin that is enabled: nobody could make operators over HTTP any more.
-    async fn keep_an_admin(&self, user: &StoredUser) -> anyhow::Result<()> {
-        if !is_enabled_admin(user) {
-            return Ok(());
-        }
-        let mut after = None;
-        loop {
-            let page = self.store.list_accounts(Listed::Staff, after, PAGE).await?;
-            if page
-                .iter()
-                .any(|other| other.id != user.id && is_enabled_admin(other))
-            {
-                return Ok(());
-            }
-            after = page.last().map(|user| user.id);
-            anyhow::ensure!(
-                page.len() == PAGE as usize,
-                "{} is the last admin that is enabled; make another one first, or use --force",
-                plain(&user.username)
-            );
-        }
-    }
-
-    async fn set_access(&self, username: &str, access: Access, json: bool) -> anyhow::Result<()> {
-        let user = self.find(username).await?;
-        changed(self.store.set_access(user.id, access).await?)?;
-        let (name, said) = match access {
-            Access::Enabled => (ActionName::EnableUser, "enabled"),
-            Access::Disabled => (ActionName::DisableUser, "disabled"),
-        };
-        self.done(name, &user, said, None, json).await
-    }
-
-    /// Notes a change of an account that was made, and prints what it is now.
-    async fn done(
-        &self,
-        name: ActionName,
-        before: &StoredUser,
-        said: &str,
-        password: Option<String>,
-        json: bool,
-    ) -> anyhow::Result<()> {
-        let after = self.find(&before.username).await?;
-        let noted = self.log.note(name, Some(before), &after).await;
-        // A generated password is known to nobody else.
-        print::changed(&after, said, password, json)?;
-        noted
-    }
-
-    /// Prints page by page: there may be many.
-    async fn list(&self, listed: Listed, json: bool) -> anyhow::Result<()> {
-        let (mut all, mut after) = (Vec::new(), None);
-        loop {
-            let page = self.store.list_accounts(listed, after, PAGE).await?;
-            after = page.last().map(|user| user.id);
-            let is_last = page.len() < PAGE as usize;
-            if json {
-                all.extend(page);
-            } else {
-                page.iter().for_each(print::line);
-            }
-            if is_last {
-                break;
-            }
-        }
-        if json { print::list(&all) } else { Ok(()) }
-    }
-}
-
-impl NewPassword {
-    /// The password if it was generated, and its hash.
-    fn take(
-        &self,
-        auth: &AuthConfig,
-        username: &str,
-        email: &str,
-    ) -> anyhow::Result<(Option<String>, String)> {
-        let chosen = self.choose(username, email)?;
-        let hash = Passwords::new(auth)?.hash_now(chosen.text())?;
-        Ok((chosen.generated(), hash))
     }
 }

@@ -240,7 +240,7 @@ const CRATES: &[(&[&str], &[&str])] = &[
     (&["diesel_async"], &["engine/postgres"]),
     (&["tokio_postgres"], &["engine/postgres"]),
     (&["deadpool"], &["engine/postgres"]),
-    (&["anyhow"], &["commands", "api/assemble.rs", "main.rs"]),
+    (&["anyhow"], &["commands", "api/assemble", "main.rs"]),
     (&["clap"], &["commands", "main.rs"]),
     (&["std", "env"], &["config/"]),
 ];
