@@ -8,6 +8,7 @@ mod closing;
 mod partition;
 mod rebuild;
 mod reconcile;
+mod record;
 mod relay;
 mod sale_controller;
 mod settings;

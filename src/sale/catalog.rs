@@ -1,5 +1,8 @@
 //! The catalog: every sale with its stock, in memory. Reading it takes no lock and does no I/O.
 
+mod mark;
+mod sale;
+
 use std::{
     collections::BTreeMap,
     sync::{
@@ -9,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
 
 use crate::{
@@ -19,43 +22,19 @@ use crate::{
 
 use super::GateClock;
 
+use self::sale::status;
+pub use self::sale::{SaleStatus, SaleView};
+pub(super) use self::{
+    mark::{MarkCause, RefusalMark},
+    sale::CatalogSale,
+};
+
 /// How far the gate's time may be off what this node takes it for. Within it the gate is asked: its clock opens the sale.
 const CLOCK_MARGIN: Duration = Duration::from_secs(1);
 /// How long after its end a sale is watched as an open one is: an operator may have made it longer a moment ago.
 const WATCHED_AFTER_END: Duration = Duration::from_secs(10);
 /// How old the listings may be for this node to refuse by the start of a sale. They are read every second.
 const LISTING_VALID_FOR: Duration = Duration::from_secs(2);
-/// How long a sold-out mark refuses without the gate's confirmation. The stock is read five times a second; while the gate does not
-/// answer, a unit that came back would not be sold, and the one who got it would be refused at other nodes.
-pub(super) const MARK_VALID_FOR: Duration = Duration::from_secs(1);
-/// The gate's stock is not known.
-const UNKNOWN: i64 = i64::MIN;
-
-/// Where a sale stands by the gate's clock, as this node knows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SaleStatus {
-    Upcoming,
-    Active,
-    Ended,
-}
-
-/// A sale as it is shown.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SaleView {
-    pub id: SaleId,
-    pub status: SaleStatus,
-    pub start: DateTime<Utc>,
-    pub end: DateTime<Utc>,
-    /// When this view was made.
-    pub now: DateTime<Utc>,
-    pub product: ProductId,
-    pub product_name: String,
-    pub product_description: String,
-    pub initial_stock: u64,
-    /// Units that can be bought now, as of the last refresh (a fraction of a second ago).
-    pub remaining_stock: u64,
-}
-
 /// What this node can say of an attempt by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admission {
@@ -80,34 +59,6 @@ pub struct SaleCatalog {
     sales: ArcSwap<BTreeMap<SaleId, Arc<CatalogSale>>>,
     /// When they were read from the ledger, in milliseconds of the gate's time.
     listed_at: AtomicI64,
-}
-
-/// A sale in the catalog.
-pub(super) struct CatalogSale {
-    pub(super) listing: SaleListing,
-    /// As the gate had it last.
-    available: AtomicI64,
-    mark: ArcSwapOption<RefusalMark>,
-}
-
-/// Why a sale gives no units now, as the gate said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum MarkCause {
-    SoldOut,
-    /// Its window is over, or it was cancelled.
-    Ended,
-}
-
-/// The mark of a sale that gives no units: everyone but its holders can be refused without asking. Made from what the gate
-/// said, never from the ledger's listing, which may be older than an operator's last change.
-pub(super) struct RefusalMark {
-    pub(super) cause: MarkCause,
-    /// The gate's holders epoch when the mark was made: the mark holds while the epoch does not change.
-    pub(super) holders_epoch: u64,
-    /// Sorted.
-    pub(super) holders: Box<[UserId]>,
-    /// When the gate was last asked and confirmed it, in milliseconds of the gate's time.
-    confirmed_at: AtomicI64,
 }
 
 impl SaleCatalog {
@@ -161,7 +112,7 @@ impl SaleCatalog {
         if now >= window.end + self.keep + CLOCK_MARGIN {
             return Admission::Ended;
         }
-        match &*listed.mark.load() {
+        match &*listed.loaded_mark() {
             Some(mark) if mark.holds(user) => Admission::AskGate { product },
             Some(mark) if mark.cause == MarkCause::Ended => Admission::Ended,
             // Within the margin of the window only the gate knows whether it is sold out or not open.
@@ -179,7 +130,7 @@ impl SaleCatalog {
     /// Notes that a shopper holds a unit: a mark that does not know it is from before a unit came back.
     pub fn note_holder(&self, sale: SaleId, user: UserId) {
         if let Some(listed) = self.sales.load().get(&sale)
-            && let Some(mark) = &*listed.mark.load()
+            && let Some(mark) = &*listed.loaded_mark()
             && !mark.holds(user)
         {
             listed.set_mark(None);
@@ -269,13 +220,7 @@ impl SaleCatalog {
             let known = before.get(&listing.id);
             let sale = match known {
                 Some(known) if known.listing == listing => Arc::clone(known),
-                _ => Arc::new(CatalogSale {
-                    available: AtomicI64::new(
-                        known.map_or(UNKNOWN, |known| known.available.load(Ordering::Relaxed)),
-                    ),
-                    mark: ArcSwapOption::new(known.and_then(|known| known.mark.load_full())),
-                    listing,
-                }),
+                _ => Arc::new(CatalogSale::new(listing, known.map(Arc::as_ref))),
             };
             (sale.listing.id, sale)
         });
@@ -320,108 +265,6 @@ impl SaleCatalog {
             // Whoever is refused while it is paused is not told that it is sold out.
             SaleSwitch::On | SaleSwitch::Paused => None,
         }
-    }
-}
-
-impl CatalogSale {
-    /// Notes what the gate has available, `None` if that is not known.
-    pub(super) fn set_available(&self, available: Option<i64>) {
-        self.available
-            .store(available.unwrap_or(UNKNOWN), Ordering::Relaxed);
-    }
-
-    pub(super) fn mark(&self) -> Option<Arc<RefusalMark>> {
-        self.mark.load_full()
-    }
-
-    pub(super) fn set_mark(&self, mark: Option<RefusalMark>) {
-        self.mark.store(mark.map(Arc::new));
-    }
-
-    /// The gate said so, and named the holders.
-    pub(super) fn is_known_to_have_ended(&self) -> bool {
-        let mark = self.mark.load();
-        mark.as_ref()
-            .is_some_and(|mark| mark.cause == MarkCause::Ended)
-    }
-
-    /// Cancelled, and nobody holds a unit of it.
-    fn came_to_nothing(&self) -> bool {
-        let mark = self.mark.load();
-        let nobody = mark.as_ref().is_some_and(|mark| mark.holders.is_empty());
-        self.is_cancelled() && nobody && self.is_known_to_have_ended()
-    }
-
-    fn is_cancelled(&self) -> bool {
-        self.listing.switch == SaleSwitch::Cancelled
-    }
-
-    /// Units that can be bought: the gate's number or, until that is known, the ledger's.
-    pub(super) fn remaining_stock(&self) -> u64 {
-        match self.available.load(Ordering::Relaxed) {
-            UNKNOWN => self.listing.remaining_stock,
-            available => u64::try_from(available).unwrap_or(0),
-        }
-    }
-
-    fn view(&self, now: DateTime<Utc>) -> SaleView {
-        let listing = &self.listing;
-        SaleView {
-            id: listing.id,
-            status: status(listing, now),
-            start: listing.window.start,
-            end: listing.window.end,
-            now,
-            product: listing.product,
-            product_name: listing.product_name.clone(),
-            product_description: listing.product_description.clone(),
-            initial_stock: listing.initial_stock,
-            remaining_stock: self.remaining_stock(),
-        }
-    }
-}
-
-impl RefusalMark {
-    /// A mark that the gate confirmed when it was asked at `confirmed_at`.
-    pub(super) fn new(
-        cause: MarkCause,
-        holders_epoch: u64,
-        holders: Box<[UserId]>,
-        confirmed_at: DateTime<Utc>,
-    ) -> Self {
-        Self {
-            cause,
-            holders_epoch,
-            holders,
-            confirmed_at: AtomicI64::new(confirmed_at.timestamp_millis()),
-        }
-    }
-
-    /// The gate confirmed it when it was asked at this time.
-    pub(super) fn confirm(&self, at: DateTime<Utc>) {
-        self.confirmed_at
-            .store(at.timestamp_millis(), Ordering::Relaxed);
-    }
-
-    fn is_valid(&self, now: DateTime<Utc>) -> bool {
-        let confirmed_at = self.confirmed_at.load(Ordering::Relaxed);
-        let age = now.timestamp_millis().abs_diff(confirmed_at);
-        u128::from(age) <= MARK_VALID_FOR.as_millis()
-    }
-
-    fn holds(&self, user: UserId) -> bool {
-        self.holders.binary_search(&user).is_ok()
-    }
-}
-
-fn status(listing: &SaleListing, now: DateTime<Utc>) -> SaleStatus {
-    let window = listing.window;
-    if now >= window.end || listing.switch == SaleSwitch::Cancelled {
-        SaleStatus::Ended
-    } else if now < window.start {
-        SaleStatus::Upcoming
-    } else {
-        SaleStatus::Active
     }
 }
 

@@ -4,7 +4,13 @@ use std::time::Instant;
 
 use rskafka::{client::partition::OffsetAt, record::RecordAndOffset};
 
-use super::{GAP_READS, KafkaLog, READ_BYTES, failure::Failure, message, session::retry_pause};
+use super::{
+    KafkaLog,
+    failure::Failure,
+    message,
+    reading::{GAP_READS, READ_BYTES},
+    session::retry_pause,
+};
 use crate::port::{DeadLetterEntry, DeadLetterId, DeadLetterPage, Offset, Partition};
 
 /// How long the broker may wait for a record before it answers with none, in milliseconds.

@@ -1,12 +1,13 @@
 //! Kafka records: key, value and headers. The format of the value is defined in `engine::record`.
 
-use rskafka::record::Record;
+use rskafka::record::{Record, RecordAndOffset};
 
 use crate::{
     engine::record,
     ids::LedgerTag,
     port::{
-        Attempt, DeadLetter, DeadLetterEntry, DeadLetterId, LogEntry, Offset, Partition, RawRecord,
+        Attempt, DeadLetter, DeadLetterEntry, DeadLetterId, LogEntry, LogRecord, Offset, Partition,
+        RawRecord,
     },
     telemetry::{SpanContext, TracedAttempt, note_attempt, traced_attempts},
 };
@@ -157,6 +158,17 @@ pub(super) fn read_dead_letter(
         },
         omitted_bytes,
     })
+}
+
+/// A record of the attempts' topic, as a node of the ledger `ours` reads it.
+pub(super) fn log_record(found: RecordAndOffset, ours: Option<LedgerTag>) -> LogRecord {
+    let (entry, is_of_ledger, raw) = read(found.record, ours);
+    LogRecord {
+        offset: Offset(found.offset),
+        entry,
+        is_of_ledger,
+        raw,
+    }
 }
 
 #[cfg(test)]

@@ -4,18 +4,25 @@
 //! For every writer alike, the triggers on `orders` take the units and check the rows that orders refer to. Here they never have
 //! to refuse an order, because the decision is made under the lock on the sale's row.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod columns;
+mod look_up;
+mod write;
+
+use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
 use diesel::{
-    prelude::*,
+    QueryResult,
     result::Error,
-    sql_types::{Array, BigInt, Bool, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid},
+    sql_types::{Array, BigInt, Integer, Nullable, Text, Uuid as SqlUuid},
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
-use uuid::Uuid;
 
+use self::{
+    columns::column,
+    look_up::look_up,
+    write::{make_room, write_attempts, write_orders},
+};
 use super::{
     PostgresLedger, Prepared, account_ids, admission,
     failure::{self, Retry},
@@ -23,13 +30,9 @@ use super::{
     watch::LastCode,
 };
 use crate::{
-    engine::{number::number, outcome, record},
-    ids::{AttemptId, ProductId, SaleId, UserId},
-    port::{
-        Attempt, LedgerError, Outcome, Position, SaleWindow, SettleBatch, SettleError, Settlement,
-        Settling, zip_answers,
-    },
-    rules::settlement::{self, Fresh, Known, KnownSale, Settled},
+    ids::AttemptId,
+    port::{LedgerError, Outcome, Position, SettleBatch, SettleError, Settlement, Settling},
+    rules::settlement,
 };
 
 /// Highest number of tries of batches that fail because of other writers.
@@ -45,96 +48,6 @@ const MOVE_OFFSETS: &str = "
     SET next_offset = m.to_offset, last_attempt_id = m.last, updated_at = now()
     FROM held JOIN unnest(?, ?, ?, ?) AS m (partition, from_offset, to_offset, last) USING (partition)
     WHERE p.group_name = ? AND p.topic = ? AND p.partition = held.partition AND p.next_offset = m.from_offset";
-
-/// Locks the sales. Every transaction locks them in the same order, so that batches queue up instead of deadlocking.
-const LOCK_SALES: &str = "
-    SELECT id, product_id, remaining_stock, admitted_from, admitted_until, attempts_removed_until
-    FROM flash_sales WHERE id = ANY(?) ORDER BY id FOR NO KEY UPDATE";
-
-/// Reads one row for each attempt, in order. It is a statement of its own after the lock, so that it sees what earlier holders of
-/// the lock have committed.
-///
-/// Each attempt is looked up by itself. With a join of the whole batch, the server would read all orders ever made if the batch is
-/// large.
-const LOOK_UP: &str = "
-    SELECT p.outcome, p.flash_sale_id, p.user_id, lost_to.attempt_id AS lost_to, o.attempt_id AS ordered_by,
-        coalesce(o.status <> 'SUCCESS', false) AS in_the_way, coalesce(o.status = 'FAILED', false) AS failed,
-        CASE WHEN p.outcome = 'ORDERED' THEN NOT EXISTS (
-            SELECT FROM orders WHERE attempt_id = a.attempt_id AND status = 'SUCCESS') ELSE false END AS ended,
-        u.id IS NOT NULL AS user_exists
-    FROM unnest(?, ?, ?) WITH ORDINALITY AS a (attempt_id, flash_sale_id, user_id, place)
-    LEFT JOIN LATERAL (
-        SELECT outcome, flash_sale_id, user_id FROM purchase_attempts WHERE attempt_id = a.attempt_id LIMIT 1
-    ) p ON true
-    LEFT JOIN LATERAL (
-        SELECT attempt_id FROM orders WHERE p.outcome = 'ALREADY_ORDERED'
-            AND flash_sale_id = p.flash_sale_id AND user_id = p.user_id AND status = 'SUCCESS' LIMIT 1
-    ) lost_to ON true
-    LEFT JOIN LATERAL (
-        SELECT attempt_id, status FROM orders WHERE flash_sale_id = a.flash_sale_id AND user_id = a.user_id LIMIT 1
-    ) o ON true
-    LEFT JOIN LATERAL (SELECT id FROM users WHERE id = a.user_id LIMIT 1) u ON true
-    ORDER BY a.place";
-
-/// A shopper has one row a sale. One that was set to another status by hand makes room for the new order.
-const MAKE_ROOM: &str = "
-    DELETE FROM orders o USING unnest(?, ?) AS n (flash_sale_id, user_id)
-    WHERE o.flash_sale_id = n.flash_sale_id AND o.user_id = n.user_id AND o.status <> 'SUCCESS'";
-
-const INSERT_ORDERS: &str = "
-    INSERT INTO orders (id, user_id, product_id, flash_sale_id, status, attempt_id)
-    SELECT id, user_id, product_id, flash_sale_id, 'SUCCESS', attempt_id
-    FROM unnest(?, ?, ?, ?, ?) AS o (id, user_id, product_id, flash_sale_id, attempt_id)";
-
-const RECORD_ATTEMPTS: &str = "
-    INSERT INTO purchase_attempts
-        (topic, attempt_id, flash_sale_id, user_id, product_id, attempted_at, outcome, cause, partition)
-    SELECT ?, attempt_id, flash_sale_id, user_id, product_id, attempted_at, outcome, cause, partition
-    FROM unnest(?, ?, ?, ?, ?, ?, ?, ?)
-        AS a (attempt_id, flash_sale_id, user_id, product_id, attempted_at, outcome, cause, partition)";
-
-#[derive(QueryableByName)]
-struct SaleRow {
-    #[diesel(sql_type = BigInt)]
-    id: i64,
-    #[diesel(sql_type = BigInt)]
-    product_id: i64,
-    #[diesel(sql_type = Integer)]
-    remaining_stock: i32,
-    #[diesel(sql_type = Nullable<Timestamptz>)]
-    admitted_from: Option<DateTime<Utc>>,
-    #[diesel(sql_type = Nullable<Timestamptz>)]
-    admitted_until: Option<DateTime<Utc>>,
-    #[diesel(sql_type = Nullable<Timestamptz>)]
-    attempts_removed_until: Option<DateTime<Utc>>,
-}
-
-#[derive(QueryableByName)]
-#[allow(clippy::struct_excessive_bools)] // a row of a query
-struct KnownRow {
-    #[diesel(sql_type = Nullable<Text>)]
-    outcome: Option<String>,
-    #[diesel(sql_type = Nullable<BigInt>)]
-    flash_sale_id: Option<i64>,
-    #[diesel(sql_type = Nullable<BigInt>)]
-    user_id: Option<i64>,
-    #[diesel(sql_type = Nullable<SqlUuid>)]
-    lost_to: Option<Uuid>,
-    #[diesel(sql_type = Nullable<SqlUuid>)]
-    ordered_by: Option<Uuid>,
-    /// The shopper's row in this sale has another status than SUCCESS: no order stands, and a new order takes the place of the
-    /// row.
-    #[diesel(sql_type = Bool)]
-    in_the_way: bool,
-    /// The status of the shopper's row is FAILED.
-    #[diesel(sql_type = Bool)]
-    failed: bool,
-    /// The order of the attempt has ended.
-    #[diesel(sql_type = Bool)]
-    ended: bool,
-    #[diesel(sql_type = Bool)]
-    user_exists: bool,
-}
 
 /// Why a transaction was rolled back.
 enum Undone {
@@ -268,158 +181,4 @@ async fn move_offsets(
         .execute(conn)
         .await?;
     Ok(moved == batches.len())
-}
-
-/// The facts on which the decision about these attempts relies, and the shoppers whose row has another status than SUCCESS.
-async fn look_up(
-    conn: &mut AsyncPgConnection,
-    attempts: &[Attempt],
-) -> QueryResult<(Known, BTreeSet<(SaleId, UserId)>)> {
-    let sale_ids: BTreeSet<i64> = attempts
-        .iter()
-        .map(|attempt| attempt.sale.value())
-        .collect();
-    let sales: Vec<SaleRow> = Prepared::new(LOCK_SALES)
-        .bind::<Array<BigInt>, _>(Vec::from_iter(sale_ids))
-        .load(conn)
-        .await?;
-    let rows: Vec<KnownRow> = Prepared::new(LOOK_UP)
-        .bind::<Array<SqlUuid>, _>(column(attempts, |attempt| attempt.id.0))
-        .bind::<Array<BigInt>, _>(column(attempts, |attempt| attempt.sale.value()))
-        .bind::<Array<BigInt>, _>(column(attempts, |attempt| attempt.user.value()))
-        .load(conn)
-        .await?;
-
-    let mut known = Known {
-        sales: sales.iter().filter_map(known_sale).collect(),
-        ..Known::default()
-    };
-    let mut in_the_way = BTreeSet::new();
-    for (attempt, row) in zip_answers(attempts, rows) {
-        if row.user_exists {
-            known.users.insert(attempt.user);
-        }
-        if row.in_the_way {
-            in_the_way.insert((attempt.sale, attempt.user));
-        } else if let Some(by) = row.ordered_by {
-            known
-                .orders
-                .insert((attempt.sale, attempt.user), AttemptId(by));
-        }
-        let identity = (
-            row.flash_sale_id.and_then(SaleId::new),
-            row.user_id.and_then(UserId::new),
-        );
-        if let (Some(stored), (Some(sale), Some(user))) = (row.outcome, identity) {
-            let outcome = outcome::from_sql(&stored, row.ended, row.lost_to.map(AttemptId));
-            known.settled.insert(
-                attempt.id,
-                Settled {
-                    sale,
-                    user,
-                    outcome,
-                },
-            );
-        } else if row.failed && record::is_without_id(attempt) {
-            // The original service logged this attempt and told its shopper FAILED. After that, the attempt must get no order.
-            let settled = Settled {
-                sale: attempt.sale,
-                user: attempt.user,
-                outcome: Outcome::SoldOut,
-            };
-            known.settled.insert(attempt.id, settled);
-        }
-    }
-    Ok((known, in_the_way))
-}
-
-fn known_sale(row: &SaleRow) -> Option<(SaleId, KnownSale)> {
-    let product = ProductId::new(row.product_id)?;
-    let admitted = row
-        .admitted_from
-        .zip(row.admitted_until)
-        .map(|(start, end)| SaleWindow { start, end });
-    Some((
-        SaleId::new(row.id)?,
-        KnownSale {
-            product,
-            remaining: number(row.remaining_stock),
-            admitted,
-            attempts_removed_until: row.attempts_removed_until,
-        },
-    ))
-}
-
-async fn make_room(
-    conn: &mut AsyncPgConnection,
-    orders: &[Attempt],
-    in_the_way: &BTreeSet<(SaleId, UserId)>,
-) -> QueryResult<()> {
-    if in_the_way.is_empty() {
-        return Ok(());
-    }
-    let mut replaced = orders.to_vec();
-    replaced.retain(|order| in_the_way.contains(&(order.sale, order.user)));
-    if replaced.is_empty() {
-        return Ok(());
-    }
-    Prepared::new(MAKE_ROOM)
-        .bind::<Array<BigInt>, _>(column(&replaced, |order| order.sale.value()))
-        .bind::<Array<BigInt>, _>(column(&replaced, |order| order.user.value()))
-        .execute(conn)
-        .await
-        .map(drop)
-}
-
-async fn write_orders(conn: &mut AsyncPgConnection, orders: &[Attempt]) -> QueryResult<()> {
-    if orders.is_empty() {
-        return Ok(());
-    }
-    Prepared::new(INSERT_ORDERS)
-        .bind::<Array<SqlUuid>, _>(column(orders, |_| Uuid::now_v7()))
-        .bind::<Array<BigInt>, _>(column(orders, |attempt| attempt.user.value()))
-        .bind::<Array<BigInt>, _>(column(orders, |attempt| attempt.product.value()))
-        .bind::<Array<BigInt>, _>(column(orders, |attempt| attempt.sale.value()))
-        .bind::<Array<SqlUuid>, _>(column(orders, |attempt| attempt.id.0))
-        .execute(conn)
-        .await?;
-    Ok(())
-}
-
-async fn write_attempts(
-    conn: &mut AsyncPgConnection,
-    topic: &str,
-    mut fresh: Vec<Fresh>,
-) -> QueryResult<()> {
-    if fresh.is_empty() {
-        return Ok(());
-    }
-    // The attempts are written in the order of their ids, so that two transactions with the same attempts wait for each other
-    // instead of deadlocking.
-    fresh.sort_unstable_by_key(|fresh| fresh.settlement.attempt.id);
-    let attempt = |fresh: &Fresh| fresh.settlement.attempt;
-    Prepared::new(RECORD_ATTEMPTS)
-        .bind::<Text, _>(topic.to_owned())
-        .bind::<Array<SqlUuid>, _>(column(&fresh, |fresh| attempt(fresh).id.0))
-        .bind::<Array<BigInt>, _>(column(&fresh, |fresh| attempt(fresh).sale.value()))
-        .bind::<Array<BigInt>, _>(column(&fresh, |fresh| attempt(fresh).user.value()))
-        .bind::<Array<BigInt>, _>(column(&fresh, |fresh| attempt(fresh).product.value()))
-        .bind::<Array<Timestamptz>, _>(column::<_, DateTime<Utc>>(&fresh, |fresh| {
-            attempt(fresh).at
-        }))
-        .bind::<Array<Text>, _>(column(&fresh, |fresh| {
-            outcome::to_sql(fresh.settlement.outcome)
-        }))
-        .bind::<Array<Nullable<Text>>, _>(column(&fresh, |fresh| {
-            fresh.cause.as_ref().map(|cause| cause.replace('\0', " "))
-        }))
-        .bind::<Array<Integer>, _>(column(&fresh, |fresh| fresh.partition.0))
-        .execute(conn)
-        .await?;
-    Ok(())
-}
-
-/// One column of rows to be unnested.
-fn column<R, T>(rows: &[R], cell: impl Fn(&R) -> T) -> Vec<T> {
-    rows.iter().map(cell).collect()
 }

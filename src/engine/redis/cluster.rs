@@ -4,6 +4,8 @@
 //! A redirected command was not executed, so it is safe to send it to the target of the redirection. A command whose connection
 //! broke is never sent again.
 
+mod slot_map;
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
@@ -14,18 +16,17 @@ use arc_swap::ArcSwap;
 use fred::{prelude::Value, types::Key, util::redis_keyslot};
 use tokio::{sync::Notify, task::JoinHandle, time::Instant};
 
+use self::slot_map::{SlotMap, read_slots};
 use super::{
     client::{Address, ConnectError, Login},
     failure::{self, Remedy},
     link::{Endpoint, Link},
     opening::open_session,
-    reply, rights,
+    reply,
     session::{Failed, Session},
 };
 use crate::{config::RedisConfig, port::GateError, telemetry::metric};
 
-/// Number of slots of every cluster.
-const SLOTS: u16 = 16_384;
 /// Maximum number of redirections of one command: one to the slot's new node, one to a node that imports the slot, and some
 /// more in case the slot moves again.
 const MAX_REDIRECTIONS: usize = 5;
@@ -285,109 +286,12 @@ impl Nodes {
     }
 }
 
-/// Which node serves which slots.
-#[derive(Default)]
-struct SlotMap {
-    /// First slot, last slot and node of each range. Where ranges overlap, the last one in the list applies.
-    ranges: Vec<(u16, u16, Arc<Link>)>,
-    /// The address of each node, with one of its slots.
-    addresses: BTreeMap<Address, u16>,
-}
-
-impl SlotMap {
-    fn link(&self, slot: u16) -> Option<Arc<Link>> {
-        let serves = |(first, last, _): &&(u16, u16, Arc<Link>)| (*first..=*last).contains(&slot);
-        self.ranges
-            .iter()
-            .rev()
-            .find(serves)
-            .map(|(_, _, link)| Arc::clone(link))
-    }
-
-    fn with(&self, slot: u16, link: &Arc<Link>) -> Self {
-        let mut ranges = self.ranges.clone();
-        ranges.retain(|(first, last, _)| !(*first == slot && *last == slot));
-        ranges.push((slot, slot, Arc::clone(link)));
-        Self {
-            ranges,
-            addresses: self.addresses.clone(),
-        }
-    }
-
-    fn nodes(&self) -> BTreeMap<Address, u16> {
-        self.addresses.clone()
-    }
-
-    fn is_whole(&self) -> bool {
-        let mut next = 0;
-        let mut ranges: Vec<_> = self
-            .ranges
-            .iter()
-            .map(|(first, last, _)| (*first, *last))
-            .collect();
-        ranges.sort_unstable();
-        for (first, last) in ranges {
-            if first > next {
-                return false;
-            }
-            next = next.max(last + 1);
-        }
-        next == SLOTS
-    }
-}
-
 /// The key that write probes use in a slot. Found by trying numbers: one of about 16,384 falls in the slot.
 fn probe_key(slot: u16) -> String {
     (0_u32..1_000_000)
         .map(|number| format!("flashsale:probe:{{{number}}}"))
         .find(|key| redis_keyslot(key.as_bytes()) == slot)
         .unwrap_or_default()
-}
-
-/// Reads CLUSTER SLOTS: first slot, last slot and master of each range.
-async fn read_slots(
-    config: &RedisConfig,
-    session: &Session,
-) -> Result<Vec<(u16, u16, Address)>, ConnectError> {
-    let answer = session
-        .command("CLUSTER", vec!["SLOTS".into()], false)
-        .await
-        .map_err(|failed| {
-            if failure::code(&failed.error) == Some("ERR") {
-                let cause = format!("{}: {}", session.address, failed.error.details());
-                ConnectError::WrongMode(cause)
-            } else {
-                rights::missing_or(config, session, failed)
-            }
-        })?;
-    let unreadable = || ConnectError::Unreachable("CLUSTER SLOTS cannot be read".to_owned());
-    let ranges = reply::list(answer).map_err(|_| unreadable())?;
-    let mut found = Vec::new();
-    for range in ranges {
-        let parts = reply::list(range).map_err(|_| unreadable())?;
-        let [first, last, master, ..] = &parts[..] else {
-            return Err(unreadable());
-        };
-        let slot = |value| {
-            reply::number(value)
-                .ok()
-                .and_then(|slot| u16::try_from(slot).ok())
-        };
-        let node = reply::list(master.clone()).map_err(|_| unreadable())?;
-        let [host, port, ..] = &node[..] else {
-            return Err(unreadable());
-        };
-        let (Some(first), Some(last), Some(port)) = (slot(first), slot(last), slot(port)) else {
-            return Err(unreadable());
-        };
-        // A node that does not know its own address is reached at the address that was asked.
-        let host = match reply::text(host) {
-            Ok("" | "?") | Err(_) => session.address.host.as_str(),
-            Ok(host) => host,
-        };
-        found.push((first, last.min(SLOTS - 1), Address::new(host, port)));
-    }
-    Ok(found)
 }
 
 #[cfg(test)]

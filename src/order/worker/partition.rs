@@ -1,5 +1,7 @@
 //! Reads the records of one partition, settles them in the ledger, and then records their outcomes in the gate.
 
+mod dead_letters;
+
 use std::{
     collections::BTreeMap,
     sync::{
@@ -13,22 +15,16 @@ use metrics::{counter, gauge};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::settler::Settler;
+use super::{record::record, settler::Settler};
 use crate::{
-    ids::{AttemptId, SaleId, UserId},
+    ids::{AttemptId, UserId},
     order::{figures::SettlementCounts, trace},
     port::{
-        Attempt, DeadLetter, Lease, LedgerError, LogBatch, LogEntry, LogError, LogRecord, Offset,
-        Outcome, Ports, Position, PurchaseResult, Rejection, ResultEntry, SeekOutcome, SettleBatch,
-        SettleError, Settlement, StockGate,
+        Attempt, Lease, LedgerError, LogBatch, LogEntry, LogError, LogRecord, Offset, Outcome,
+        Ports, Position, SeekOutcome, SettleBatch, SettleError, Settlement,
     },
-    telemetry::{self, CallDurations, LogThrottle, metric},
+    telemetry::{self, metric},
 };
-
-// A new database beside an old topic reads many such records; `flashsale_foreign_records_total` counts them.
-static OTHER_LEDGER_THROTTLE: LogThrottle = LogThrottle::new();
-// A client that can write to the log could otherwise fill the disk with log lines.
-static DEAD_LETTER_THROTTLE: LogThrottle = LogThrottle::new();
 
 /// Pause after a failure. Doubled after each further failure, up to `LONGEST_PAUSE`.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -285,41 +281,6 @@ impl PartitionReader {
         gauge!(metric::CONSUMER_LAG_SECONDS, "partition" => partition).set(millis as f64 / 1_000.0);
     }
 
-    /// Counts and logs the records that nodes of another ledger wrote, as in an old topic beside a new database, or in a topic
-    /// that two shops share. They are not settled.
-    fn report_other_ledgers(&self, records: &[LogRecord]) {
-        let mut others = records.iter().filter_map(|record| match &record.entry {
-            LogEntry::OtherLedger(ledger) => Some(ledger),
-            LogEntry::Attempt(_) | LogEntry::Undecodable(_) => None,
-        });
-        let Some(ledger) = others.next() else {
-            return;
-        };
-        let count = 1 + others.count();
-        counter!(metric::FOREIGN_RECORDS).increment(count as u64);
-        if OTHER_LEDGER_THROTTLE.allow() {
-            tracing::warn!(partition = %self.position.partition, records = count, %ledger, "records of another ledger are passed over");
-        }
-    }
-
-    /// Writes dead letters. The caller moves the offset past their records only if this succeeds.
-    async fn dead_letter(&self, letters: &[DeadLetter]) -> Result<(), StepError> {
-        if letters.is_empty() {
-            return Ok(());
-        }
-        self.engines.log.dead_letter(letters).await?;
-        for letter in letters {
-            tracing::debug!(partition = %letter.partition, offset = %letter.offset, cause = letter.cause, "dead letter");
-        }
-        if let (Some(letter), Some(suppressed)) =
-            (letters.first(), DEAD_LETTER_THROTTLE.allow_counting())
-        {
-            tracing::error!(partition = %letter.partition, offset = %letter.offset, cause = letter.cause, letters = letters.len(), suppressed, "dead letters: `flashsale dead-letters list` shows them");
-        }
-        counter!(metric::DEAD_LETTERS).increment(letters.len() as u64);
-        Ok(())
-    }
-
     /// Records the outcomes in the gate. The orders are committed already, so the sale controller can record later what fails
     /// here.
     async fn record(&self, settlements: &[Settlement]) {
@@ -346,65 +307,6 @@ impl PartitionReader {
             "settlements are left to be recorded by the sale controller"
         );
     }
-
-    fn undecodable(&self, record: &LogRecord) -> Option<DeadLetter> {
-        match &record.entry {
-            LogEntry::Undecodable(cause) => Some(self.letter(record, cause)),
-            LogEntry::Attempt(_) | LogEntry::OtherLedger(_) => None,
-        }
-    }
-
-    fn rejected(&self, record: &LogRecord, rejections: &[Rejection]) -> Option<DeadLetter> {
-        let attempt = attempt(record)?;
-        let rejection = rejections
-            .iter()
-            .find(|rejection| rejection.attempt == attempt.id)?;
-        Some(self.letter(record, &rejection.cause))
-    }
-
-    fn letter(&self, record: &LogRecord, cause: &str) -> DeadLetter {
-        DeadLetter {
-            partition: self.position.partition,
-            offset: record.offset,
-            cause: cause.to_owned(),
-            raw: record.raw.clone(),
-            buried_at: self.engines.clock.now(),
-        }
-    }
-}
-
-/// Records settlements in the gate, with one call for each sale.
-pub(super) async fn record(
-    gate: &dyn StockGate,
-    settlements: &[Settlement],
-) -> Result<(), crate::port::GateError> {
-    // These accounts and their orders were lost when the ledger was set back: a SUCCESS that the gate still keeps for them is
-    // deleted.
-    let lost: Vec<_> = settlements
-        .iter()
-        .filter(|settlement| settlement.outcome == Outcome::NoAccount)
-        .map(|settlement| ResultEntry {
-            sale: settlement.attempt.sale,
-            product: settlement.attempt.product,
-            user: settlement.attempt.user,
-            result: PurchaseResult::Success,
-        })
-        .collect();
-    if !lost.is_empty() {
-        gate.forget_results(&lost).await?;
-    }
-    let mut by_sale: BTreeMap<SaleId, Vec<Settlement>> = BTreeMap::new();
-    for settlement in settlements {
-        by_sale
-            .entry(settlement.attempt.sale)
-            .or_default()
-            .push(*settlement);
-    }
-    let durations = CallDurations::of_gate("record");
-    for (sale, settlements) in by_sale {
-        durations.measure(gate.record(sale, &settlements)).await?;
-    }
-    Ok(())
 }
 
 fn attempt(record: &LogRecord) -> Option<Attempt> {

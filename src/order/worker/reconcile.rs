@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use metrics::counter;
 
-use super::{barrier::Barrier, partition::record};
+use super::{barrier::Barrier, record::record};
 use crate::{
     port::{Attempt, Outcome, PortError, Ports, SaleListing, Settlement},
     telemetry::metric,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use metrics::counter;
 
-use super::{WorkerSettings, barrier::Barrier, partition::record, terms::bring_terms};
+use super::{WorkerSettings, barrier::Barrier, record::record, terms::bring_terms};
 use crate::{
     port::{
         Attempt, ClaimOutcome, Holder, Outcome, PendingEntry, PortError, Ports, SaleListing,
