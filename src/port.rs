@@ -62,7 +62,7 @@ pub use ledger::{
     ExternalAccount, ExternalIdentities, ExternalIdentity, Lease, Ledger, LedgerAudit, LedgerError,
     LedgerProbe, Member, NO_PASSWORD, NewUser, Offer, PasswordHashOutcome, PendingEvents,
     PersonRecord, PersonalData, Position, Registration, Rejection, RemovedPage, SaleListing,
-    SaleListings, SaleSnapshot, SecretHash, SeekOutcome, ServiceAccount, ServiceAccounts,
+    SaleListings, SaleSnapshot, SecretHash, SeekOutcome, ServiceAccess, ServiceAccount, ServiceAccountChanges, ServiceAccounts,
     SettleBatch, SettleError, SettledAttempt, Settling, StoredUser, Withdrawals, erased_name,
     external_name,
 };
@@ -72,8 +72,8 @@ pub use ports::Ports;
 pub use scopes::{Scope, Scopes, UnknownScope};
 pub use session_rule::{Access, FoundAccount, SessionRule};
 pub use webhooks::{
-    Delivery, MAX_DELIVERIES, MAX_WEBHOOKS, Webhook, WebhookId, WebhookSettings, WebhookState,
-    Webhooks,
+    Delivery, MAX_DELIVERIES, MAX_WEBHOOKS, Webhook, WebhookChanges, WebhookId, WebhookSettings,
+    WebhookState, Webhooks,
 };
 
 /// A server behind one of the ports did not do what it was asked.

@@ -36,7 +36,8 @@ use crate::{
         figures::{ApiSource, OpenLetters, Overview, Reporter, SettlementCounts, WorkerSource},
     },
     port::{
-        AccountStore, Administration, ClusterFigures, NodeKind, PartitionOwners, Ports, Webhooks,
+        AccountStore, Administration, ClusterFigures, NodeKind, PartitionOwners, Ports,
+        WebhookChanges,
     },
     push::{ResultFeed, SaleFeed},
     sale::Steering,
@@ -47,7 +48,7 @@ use crate::{
 pub struct Backoffice {
     pub accounts: Arc<dyn AccountStore>,
     pub administration: Arc<dyn Administration>,
-    pub webhooks: Arc<dyn Webhooks>,
+    pub webhooks: Arc<dyn WebhookChanges>,
     pub doctor: Doctor,
     pub figures: Arc<dyn ClusterFigures>,
     pub owners: Arc<dyn PartitionOwners>,
@@ -233,13 +234,12 @@ fn operators(
     Operators {
         webhooks: WebhookDesk {
             webhooks: backoffice.webhooks,
-            actions: Arc::clone(&backoffice.administration),
+            events: ports.ledger.clone(),
             clock: Arc::clone(&ports.clock),
             options: client_options(config.events.private_networks),
         },
         service_accounts: ServiceAccountDesk {
             accounts: Arc::clone(&backoffice.accounts),
-            actions: Arc::clone(&backoffice.administration),
             directory: Some(directory),
         },
         accounts: backoffice.accounts,

@@ -55,8 +55,7 @@ impl From<ServiceAccountError> for ApiError {
                 Self::saying(ErrorCode::NotFound, "There is no such service account.")
             }
             ServiceAccountError::Secret(error) => error.into(),
-            ServiceAccountError::Ledger(error) => error.into(),
-            ServiceAccountError::NotNoted(error) => error.into(),
+            ServiceAccountError::Change(error) => error.into(),
         }
     }
 }
@@ -188,7 +187,7 @@ impl From<WebhookError> for ApiError {
                 ErrorCode::Internal.into()
             }
             WebhookError::Ledger(error) => error.into(),
-            WebhookError::NotNoted(error) => error.into(),
+            WebhookError::Change(error) => error.into(),
         }
     }
 }

@@ -19,7 +19,8 @@ use crate::{
         AccountStore, ActionEntry, AdminError, CommittedOffsets, Credentials, EarlierReads,
         Erasure, ExternalAccount, ExternalIdentities, FoundAccount, GateError, LedgerError, Listed,
         LogEnds, LogError, NewUser, Offset, Partition, PasswordHashOutcome, PersonRecord,
-        PersonalData, Registration, ResetHash, Role, Scopes, SecretHash, ServiceAccount,
+        PersonalData, Registration, ResetHash, Role, Scopes, SecretHash, ServiceAccess, ServiceAccount,
+        ServiceAccountChanges,
         ServiceAccounts, SessionRule, StoredUser,
     },
 };
@@ -245,13 +246,27 @@ impl ServiceAccounts for Accounts {
     ) -> Result<Vec<ServiceAccount>, LedgerError> {
         broken()
     }
+}
 
-    async fn set_service_access(
+/// Not implemented, as above.
+#[async_trait]
+impl ServiceAccountChanges for Accounts {
+    async fn add_service_account(
+        &self,
+        _: &NewUser,
+        _: i64,
+        _: (Scopes, SecretHash),
+        _: &ActionEntry,
+    ) -> Result<Option<ServiceAccount>, AdminError> {
+        broken()
+    }
+
+    async fn change_service_account(
         &self,
         _: UserId,
-        _: Scopes,
-        _: Option<SecretHash>,
-    ) -> Result<Option<SessionRule>, LedgerError> {
+        _: ServiceAccess,
+        _: &ActionEntry,
+    ) -> Result<Option<ServiceAccount>, AdminError> {
         broken()
     }
 }

@@ -1,24 +1,22 @@
-//! Making and changing service accounts, for the API of operators and the command line. Each change is noted in the action log.
+//! Making and changing service accounts, for the API of operators and the command line. The ledger writes the entry in the action
+//! log with each change.
 
 use std::sync::Arc;
-
-use serde_json::{Value, json};
 
 use super::{ClientSecret, Directory, OperatorsAccount};
 use crate::{
     ids::UserId,
     port::{
-        AccountStore, ActionEntry, ActionName, AdminError, Administration, Change, LedgerError,
-        NO_PASSWORD, NewUser, Registration, Role, Scopes, ServiceAccount,
+        AccountStore, ActionEntry, ActionName, AdminError, NO_PASSWORD, NewUser, Scopes,
+        ServiceAccess, ServiceAccount,
     },
     security::{self, Event},
 };
 
-/// Service accounts, and where their changes are noted.
+/// The operators' actions on service accounts.
 #[derive(Clone)]
 pub struct ServiceAccountDesk {
     pub accounts: Arc<dyn AccountStore>,
-    pub actions: Arc<dyn Administration>,
     /// Of the process that serves the API, which knows of ended tokens at once.
     pub directory: Option<Arc<Directory>>,
 }
@@ -36,11 +34,9 @@ pub enum ServiceAccountError {
     Missing,
     #[error(transparent)]
     Secret(#[from] super::PasswordError),
+    /// The change was not made, or it is not known whether it was.
     #[error(transparent)]
-    Ledger(#[from] LedgerError),
-    /// The account was changed, but the entry could not be written.
-    #[error("the account was changed, and that is missing in the action log: {0}")]
-    NotNoted(AdminError),
+    Change(#[from] AdminError),
 }
 
 impl ServiceAccountDesk {
@@ -62,20 +58,16 @@ impl ServiceAccountDesk {
             password_hash: NO_PASSWORD.to_owned(),
             full_name: None,
         };
-        let made = self.accounts.add_account(&user, Role::Service, above);
-        let id = match made.await? {
-            Registration::Registered(id) => id,
-            Registration::UsernameTaken | Registration::EmailTaken => {
-                return Err(ServiceAccountError::Taken);
-            }
-        };
+        let access = (scopes, secret.hash());
+        let made = self
+            .accounts
+            .add_service_account(&user, above, access, entry);
+        let account = made.await?.ok_or(ServiceAccountError::Taken)?;
         if let Some(directory) = &self.directory {
-            directory.note_made(id).await;
+            directory.note_made(account.user.id).await;
+            directory.note_sessions(account.user.id, account.user.sessions);
         }
-        // If the process ends here, the account exists without a secret. It gets one in the same way as a lost secret is renewed.
-        let account = self.set(id, scopes, Some(&secret)).await?;
-        self.note(ActionName::CreateUser, None, &account, entry)
-            .await?;
+        log(ActionName::CreateUser, &account, entry);
         Ok((account, secret))
     }
 
@@ -87,11 +79,10 @@ impl ServiceAccountDesk {
         entry: &ActionEntry,
     ) -> Result<ServiceAccount, ServiceAccountError> {
         refuse_none(scopes)?;
-        let before = self.accounts.service_account_of(id).await?;
-        let before = before.ok_or(ServiceAccountError::Missing)?;
-        let account = self.set(id, scopes, None).await?;
-        self.note(ActionName::SetScopes, Some(&before), &account, entry)
+        let account = self
+            .change(id, ServiceAccess::Scopes(scopes), entry)
             .await?;
+        log(ActionName::SetScopes, &account, entry);
         Ok(account)
     }
 
@@ -101,52 +92,33 @@ impl ServiceAccountDesk {
         id: UserId,
         entry: &ActionEntry,
     ) -> Result<(ServiceAccount, ClientSecret), ServiceAccountError> {
-        let before = self.accounts.service_account_of(id).await?;
-        let scopes = before.as_ref().map_or(Scopes::NONE, |before| before.scopes);
         let secret = ClientSecret::generate()?;
-        let account = self.set(id, scopes, Some(&secret)).await?;
-        self.note(ActionName::RenewSecret, before.as_ref(), &account, entry)
-            .await?;
+        let access = ServiceAccess::Secret(secret.hash());
+        let account = self.change(id, access, entry).await?;
+        log(ActionName::RenewSecret, &account, entry);
         Ok((account, secret))
     }
 
-    async fn set(
+    async fn change(
         &self,
         id: UserId,
-        scopes: Scopes,
-        secret: Option<&ClientSecret>,
-    ) -> Result<ServiceAccount, ServiceAccountError> {
-        let hash = secret.map(ClientSecret::hash);
-        let rule = self.accounts.set_service_access(id, scopes, hash).await?;
-        let rule = rule.ok_or(ServiceAccountError::Missing)?;
-        if let Some(directory) = &self.directory {
-            directory.note_sessions(id, rule);
-        }
-        let account = self.accounts.service_account_of(id).await?;
-        account.ok_or(ServiceAccountError::Missing)
-    }
-
-    async fn note(
-        &self,
-        name: ActionName,
-        before: Option<&ServiceAccount>,
-        after: &ServiceAccount,
+        access: ServiceAccess,
         entry: &ActionEntry,
-    ) -> Result<(), ServiceAccountError> {
-        let actor = &entry.actor;
-        let from = actor.address.map(Into::into);
-        let who = &after.user.username;
-        security::note(Event::Account, name.as_str(), &actor.name, from, who);
-        let change = Change {
-            name,
-            sale: None,
-            target: format!("user:{}", after.user.id),
-            before: before.map(state),
-            after: Some(state(after)),
-        };
-        let noted = self.actions.note_action(&change, entry).await;
-        noted.map(drop).map_err(ServiceAccountError::NotNoted)
+    ) -> Result<ServiceAccount, ServiceAccountError> {
+        let changed = self.accounts.change_service_account(id, access, entry);
+        let account = changed.await?.ok_or(ServiceAccountError::Missing)?;
+        if let Some(directory) = &self.directory {
+            directory.note_sessions(id, account.user.sessions);
+        }
+        Ok(account)
     }
+}
+
+/// Writes a change that was made to the security log.
+fn log(name: ActionName, account: &ServiceAccount, entry: &ActionEntry) {
+    let (actor, who) = (&entry.actor, &account.user.username);
+    let from = actor.address.map(Into::into);
+    security::note(Event::Account, name.as_str(), &actor.name, from, who);
 }
 
 fn refuse_none(scopes: Scopes) -> Result<(), ServiceAccountError> {
@@ -154,14 +126,4 @@ fn refuse_none(scopes: Scopes) -> Result<(), ServiceAccountError> {
         return Err(ServiceAccountError::NoScopes);
     }
     Ok(())
-}
-
-/// An account without its secret.
-fn state(account: &ServiceAccount) -> Value {
-    json!({
-        "userId": account.user.id.to_string(),
-        "username": account.user.username,
-        "role": Role::Service.to_sql(),
-        "scopes": account.scopes.to_string(),
-    })
 }

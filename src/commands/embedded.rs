@@ -26,7 +26,7 @@ use crate::{
     lifecycle::Lifecycle,
     port::{
         AccountStore, Administration, GateReads, GateStatus, Ledger, NodeKind, PartitionOwners,
-        Ports, SaleListing, Webhooks,
+        Ports, SaleListing, WebhookChanges, Webhooks,
     },
     terminal::{Plain, say},
 };
@@ -73,7 +73,8 @@ pub(super) async fn start(
     let worker = if config.worker.enabled {
         let mut config = config.clone();
         GROUP.clone_into(&mut config.kafka.consumer_group);
-        let receivers = (None, running.webhooks());
+        let webhooks: Arc<dyn Webhooks> = running.webhooks();
+        let receivers = (None, webhooks);
         start_events(lifecycle, &config, &running.ports(), receivers, &id).await?;
         Some(spawn_worker(lifecycle, &config, running.ports(), &id))
     } else {
@@ -221,7 +222,7 @@ impl Running {
     }
 
     /// The endpoints of webhooks.
-    pub(super) fn webhooks(&self) -> Arc<dyn Webhooks> {
+    pub(super) fn webhooks(&self) -> Arc<dyn WebhookChanges> {
         self.engines.ledger.clone()
     }
 

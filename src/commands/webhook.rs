@@ -97,7 +97,7 @@ impl Webhook {
             let ledger = opened.ledger();
             let desk = WebhookDesk {
                 webhooks: ledger.clone(),
-                actions: ledger,
+                events: ledger,
                 clock,
                 options,
             };
@@ -111,7 +111,7 @@ impl Webhook {
         let ledger = Arc::new(connect::ledger(&config, lifecycle.stop()).await?);
         let desk = WebhookDesk {
             webhooks: ledger.clone(),
-            actions: ledger,
+            events: ledger,
             clock,
             options,
         };

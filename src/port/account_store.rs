@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::{
     Access, ExternalIdentities, LedgerError, NewUser, PersonalData, Registration, Role,
-    ServiceAccounts, SessionRule, StoredUser,
+    ServiceAccountChanges, ServiceAccounts, SessionRule, StoredUser,
 };
 use crate::ids::UserId;
 
@@ -28,7 +28,9 @@ pub enum Listed {
 /// Changes that end tokens take `issued_until`, in seconds since 1970: tokens issued up to then, and up to now by the ledger's
 /// clock, count no more.
 #[async_trait]
-pub trait AccountStore: ServiceAccounts + ExternalIdentities + PersonalData {
+pub trait AccountStore:
+    ServiceAccounts + ServiceAccountChanges + ExternalIdentities + PersonalData
+{
     /// Makes an account with a role, as [`register`](super::AccountDirectory::register) makes a shopper's.
     async fn add_account(
         &self,

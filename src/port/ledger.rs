@@ -35,7 +35,9 @@ pub use external_identities::{ExternalAccount, ExternalIdentities, external_name
 pub use personal_data::{Erasure, ExternalIdentity, PersonRecord, PersonalData, erased_name};
 pub use probe::LedgerProbe;
 pub use sales::{Offer, SaleListing, SaleListings, SaleSnapshot};
-pub use service_accounts::{NO_PASSWORD, SecretHash, ServiceAccount, ServiceAccounts};
+pub use service_accounts::{
+    NO_PASSWORD, SecretHash, ServiceAccess, ServiceAccount, ServiceAccountChanges, ServiceAccounts,
+};
 pub use settling::{Rejection, SettleBatch, SettleError, Settling};
 pub use withdrawals::Withdrawals;
 

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{EventType, LedgerError};
+use super::{ActionEntry, AdminError, EventType, LedgerError};
 use crate::ids::SaleId;
 
 /// Endpoints that there can be at one time.
@@ -95,25 +95,11 @@ pub struct Delivery {
     pub error: Option<String>,
 }
 
-/// Stores endpoints and tries.
+/// Endpoints as a sender knows them, and tries.
 #[async_trait]
 pub trait Webhooks: Send + Sync {
     /// All endpoints, by their ids.
     async fn webhooks(&self) -> Result<Vec<Webhook>, LedgerError>;
-
-    /// Adds an endpoint that gets what happens from now on. False: there are [`MAX_WEBHOOKS`].
-    async fn add_webhook(&self, webhook: &Webhook) -> Result<bool, LedgerError>;
-
-    /// Removes an endpoint with its tries and positions. False: there is no such endpoint.
-    async fn remove_webhook(&self, id: WebhookId) -> Result<bool, LedgerError>;
-
-    /// Gives an endpoint a new secret; the one before counts until `previous_until`. False: there is no such endpoint.
-    async fn replace_webhook_secret(
-        &self,
-        id: WebhookId,
-        secret: &str,
-        previous_until: DateTime<Utc>,
-    ) -> Result<bool, LedgerError>;
 
     async fn set_webhook_state(
         &self,
@@ -121,17 +107,39 @@ pub trait Webhooks: Send + Sync {
         state: &WebhookState,
     ) -> Result<(), LedgerError>;
 
-    /// Has an endpoint sent a sale's events after number `after` next, and enables it. False: there is no such endpoint.
-    async fn seek_webhook(
-        &self,
-        id: WebhookId,
-        sale: SaleId,
-        after: u64,
-    ) -> Result<bool, LedgerError>;
-
     /// Notes a try; the oldest of [`MAX_DELIVERIES`] goes.
     async fn note_delivery(&self, id: WebhookId, delivery: &Delivery) -> Result<(), LedgerError>;
 
     /// The last tries, the newest first.
     async fn deliveries(&self, id: WebhookId, limit: u32) -> Result<Vec<Delivery>, LedgerError>;
+}
+
+/// Changes of endpoints by operators, each one transaction with its entry in the action log.
+#[async_trait]
+pub trait WebhookChanges: Webhooks {
+    /// Adds an endpoint that gets what happens from now on. False: there are [`MAX_WEBHOOKS`].
+    async fn add_webhook(&self, webhook: &Webhook, entry: &ActionEntry)
+    -> Result<bool, AdminError>;
+
+    /// Removes an endpoint with its tries and positions. False: there is no such endpoint.
+    async fn remove_webhook(&self, id: WebhookId, entry: &ActionEntry) -> Result<bool, AdminError>;
+
+    /// Gives an endpoint a new secret; the one before counts until `previous_until`. The endpoint with its new secret, or `None` if there
+    /// is no such endpoint.
+    async fn replace_webhook_secret(
+        &self,
+        id: WebhookId,
+        secret: &str,
+        previous_until: DateTime<Utc>,
+        entry: &ActionEntry,
+    ) -> Result<Option<Webhook>, AdminError>;
+
+    /// Has an endpoint sent a sale's events after number `after` next, and enables it. `None`: there is no such endpoint.
+    async fn seek_webhook(
+        &self,
+        id: WebhookId,
+        sale: SaleId,
+        after: u64,
+        entry: &ActionEntry,
+    ) -> Result<Option<Webhook>, AdminError>;
 }

@@ -1,6 +1,7 @@
 //! The action log as a hash chain: the text that is hashed of each entry, and the check of the whole log. The format is described in
 //! `docs/adr/0022-the-action-log-is-a-hash-chain.md`; every ledger writes and checks it with this code.
 
+mod accesses;
 mod changes;
 mod check;
 mod erasure;
@@ -9,6 +10,10 @@ use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+pub use accesses::{
+    added_webhook, changed_service_account, made_service_account, removed_webhook,
+    replayed_webhook, rotated_webhook,
+};
 pub use changes::{
     begun_withdrawal, cancelled_order, changed_product, changed_sale, closed_withdrawal,
     removed_attempts,

@@ -50,29 +50,8 @@ impl Webhooks for NoWebhooks {
         Ok(Vec::new())
     }
 
-    async fn add_webhook(&self, _: &Webhook) -> Result<bool, LedgerError> {
-        Ok(false)
-    }
-
-    async fn remove_webhook(&self, _: WebhookId) -> Result<bool, LedgerError> {
-        Ok(false)
-    }
-
-    async fn replace_webhook_secret(
-        &self,
-        _: WebhookId,
-        _: &str,
-        _: DateTime<Utc>,
-    ) -> Result<bool, LedgerError> {
-        Ok(false)
-    }
-
     async fn set_webhook_state(&self, _: WebhookId, _: &WebhookState) -> Result<(), LedgerError> {
         Ok(())
-    }
-
-    async fn seek_webhook(&self, _: WebhookId, _: SaleId, _: u64) -> Result<bool, LedgerError> {
-        Ok(false)
     }
 
     async fn note_delivery(&self, _: WebhookId, _: &Delivery) -> Result<(), LedgerError> {

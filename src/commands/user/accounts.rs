@@ -43,7 +43,6 @@ impl Accounts {
     pub(super) fn desk(&self) -> ServiceAccountDesk {
         ServiceAccountDesk {
             accounts: Arc::clone(&self.store),
-            actions: Arc::clone(&self.log.actions),
             // Nodes read what ended within seconds.
             directory: None,
         }

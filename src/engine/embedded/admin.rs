@@ -10,6 +10,8 @@ mod products;
 mod record;
 mod retention;
 mod sales;
+mod service_accounts;
+mod webhooks;
 
 use std::time::Instant;
 

@@ -1,4 +1,4 @@
-//! Service accounts: their scopes, and the hashes of their secrets.
+//! Reads service accounts: their scopes, and the hashes of their secrets.
 
 use async_trait::async_trait;
 use diesel::{SqliteConnection, prelude::*};
@@ -7,11 +7,10 @@ use super::{
     SqliteLedger, account_store,
     schema::{service_credentials, users},
     users as user_rows,
-    values::millis,
 };
 use crate::{
     ids::UserId,
-    port::{LedgerError, Role, Scopes, SecretHash, ServiceAccount, ServiceAccounts, SessionRule},
+    port::{LedgerError, Role, Scopes, SecretHash, ServiceAccount, ServiceAccounts},
 };
 
 #[async_trait]
@@ -54,45 +53,12 @@ impl ServiceAccounts for SqliteLedger {
         };
         Ok(self.store.read(list).await?)
     }
-
-    async fn set_service_access(
-        &self,
-        id: UserId,
-        scopes: Scopes,
-        secret: Option<SecretHash>,
-    ) -> Result<Option<SessionRule>, LedgerError> {
-        let now = self.clock.now();
-        self.write(move |conn| {
-            let is_service = users::table
-                .find(id.value())
-                .filter(users::role.eq(Role::Service.to_sql()))
-                .select(users::id)
-                .first::<i64>(conn)
-                .optional()?;
-            let stored = service_credentials::table.find(id.value());
-            let before = stored
-                .select(service_credentials::secret_hash)
-                .first::<Vec<u8>>(conn)
-                .optional()?;
-            let hash = secret.map(|hash| hash.0.to_vec()).or(before);
-            let (Some(_), Some(hash)) = (is_service, hash) else {
-                return Ok(None);
-            };
-            diesel::replace_into(service_credentials::table)
-                .values((
-                    service_credentials::user_id.eq(id.value()),
-                    service_credentials::scopes.eq(scopes.to_string()),
-                    service_credentials::secret_hash.eq(hash),
-                    service_credentials::changed_at.eq(millis(now)),
-                ))
-                .execute(conn)?;
-            account_store::end_sessions(conn, id, now.timestamp())
-        })
-        .await
-    }
 }
 
-fn account(conn: &mut SqliteConnection, id: UserId) -> QueryResult<Option<ServiceAccount>> {
+pub(super) fn account(
+    conn: &mut SqliteConnection,
+    id: UserId,
+) -> QueryResult<Option<ServiceAccount>> {
     let stored = service_credentials::table
         .find(id.value())
         .select((

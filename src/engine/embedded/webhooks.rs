@@ -1,7 +1,6 @@
-//! Endpoints of webhooks in the data file, and the tries to send them events.
+//! Endpoints of webhooks in the data file as a sender reads them, and the tries to send them events.
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
 use diesel::{
     SqliteConnection,
     prelude::*,
@@ -16,44 +15,33 @@ use super::{
 use crate::{
     engine::{
         number::{count, number, to_bigint, to_integer},
-        webhook::{types_from_sql, types_to_sql},
+        webhook::types_from_sql,
     },
     ids::SaleId,
     port::{
-        Delivery, LedgerError, MAX_DELIVERIES, MAX_WEBHOOKS, Webhook, WebhookId, WebhookSettings,
-        WebhookState, Webhooks,
+        Delivery, LedgerError, MAX_DELIVERIES, Webhook, WebhookId, WebhookSettings, WebhookState,
+        Webhooks,
     },
 };
 
-const ALL: &str = "
-    SELECT id, url, types, flash_sale_id, max_batch, per_second, secret, previous_secret, previous_until, disabled_cause, failures,
-        next_attempt_at, created_at
-    FROM webhook_endpoints ORDER BY id";
+/// Endpoints, by the rest of the statement.
+macro_rules! endpoints {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, url, types, flash_sale_id, max_batch, per_second, secret, previous_secret, previous_until, disabled_cause,
+                failures, next_attempt_at, created_at
+            FROM webhook_endpoints ",
+            $rest
+        )
+    };
+}
 
-const ADD: &str = "
-    INSERT INTO webhook_endpoints (id, url, types, flash_sale_id, max_batch, per_second, secret, created_at)
-    SELECT ?, ?, ?, ?, ?, ?, ?, ? WHERE (SELECT count(*) FROM webhook_endpoints) < ?";
+const ALL: &str = endpoints!("ORDER BY id");
 
-/// For each sale that already has events, sets the position of a new endpoint to the last one, so that the endpoint gets later
-/// events only.
-const BEGIN: &str = "
-    INSERT INTO event_positions (consumer, flash_sale_id, last_seq)
-    SELECT ?, id, event_seq FROM flash_sales WHERE event_seq > 0";
-
-/// Removes an endpoint. Its deliveries are removed with it.
-const REMOVE: &str = "DELETE FROM webhook_endpoints WHERE id = ?";
-
-const FORGET: &str = "DELETE FROM event_positions WHERE consumer = ?";
-
-const REPLACE_SECRET: &str = "
-    UPDATE webhook_endpoints SET previous_secret = secret, previous_until = ?, secret = ? WHERE id = ?";
+const FIND: &str = endpoints!("WHERE id = ?");
 
 const SET_STATE: &str = "
     UPDATE webhook_endpoints SET disabled_cause = ?, failures = ?, next_attempt_at = ? WHERE id = ?";
-
-const MOVE: &str = "
-    INSERT INTO event_positions (consumer, flash_sale_id, last_seq) VALUES (?, ?, ?)
-    ON CONFLICT (consumer, flash_sale_id) DO UPDATE SET last_seq = excluded.last_seq";
 
 const COUNT: &str = "UPDATE webhook_endpoints SET deliveries = deliveries + 1 WHERE id = ?";
 
@@ -157,38 +145,15 @@ impl DeliveryRow {
     }
 }
 
-fn add(conn: &mut SqliteConnection, webhook: &Webhook) -> QueryResult<bool> {
-    let settings = &webhook.settings;
-    let added = Prepared::new(ADD)
-        .bind::<Text, _>(webhook.id.to_string())
-        .bind::<Text, _>(settings.url.clone())
-        .bind::<Text, _>(types_to_sql(&settings.types))
-        .bind::<Nullable<BigInt>, _>(settings.sale.map(SaleId::value))
-        .bind::<Integer, _>(to_integer(settings.max_batch))
-        .bind::<Integer, _>(to_integer(settings.per_second))
-        .bind::<Text, _>(webhook.secret.clone())
-        .bind::<BigInt, _>(millis(webhook.created_at))
-        .bind::<BigInt, _>(to_bigint(MAX_WEBHOOKS as u64))
-        .execute(conn)?;
-    if added == 1 {
-        Prepared::new(BEGIN)
-            .bind::<Text, _>(webhook.id.consumer())
-            .execute(conn)?;
-    }
-    Ok(added == 1)
-}
-
-fn remove(conn: &mut SqliteConnection, id: WebhookId) -> QueryResult<bool> {
-    Prepared::new(FORGET)
-        .bind::<Text, _>(id.consumer())
-        .execute(conn)?;
-    let removed = Prepared::new(REMOVE)
+pub(super) fn find(conn: &mut SqliteConnection, id: WebhookId) -> QueryResult<Option<Webhook>> {
+    let row: Option<WebhookRow> = Prepared::new(FIND)
         .bind::<Text, _>(id.to_string())
-        .execute(conn)?;
-    Ok(removed == 1)
+        .get_result(conn)
+        .optional()?;
+    Ok(row.and_then(WebhookRow::webhook))
 }
 
-fn set_state(
+pub(super) fn set_state(
     conn: &mut SqliteConnection,
     id: WebhookId,
     state: &WebhookState,
@@ -200,18 +165,6 @@ fn set_state(
         .bind::<Text, _>(id.to_string())
         .execute(conn)?;
     Ok(changed == 1)
-}
-
-fn seek(conn: &mut SqliteConnection, id: WebhookId, sale: SaleId, after: u64) -> QueryResult<bool> {
-    if !set_state(conn, id, &WebhookState::default())? {
-        return Ok(false);
-    }
-    Prepared::new(MOVE)
-        .bind::<Text, _>(id.consumer())
-        .bind::<BigInt, _>(sale.value())
-        .bind::<BigInt, _>(to_bigint(after))
-        .execute(conn)?;
-    Ok(true)
 }
 
 fn note(conn: &mut SqliteConnection, id: WebhookId, delivery: &Delivery) -> QueryResult<()> {
@@ -246,33 +199,6 @@ impl Webhooks for SqliteLedger {
         Ok(rows.into_iter().filter_map(WebhookRow::webhook).collect())
     }
 
-    async fn add_webhook(&self, webhook: &Webhook) -> Result<bool, LedgerError> {
-        let webhook = webhook.clone();
-        self.write(move |conn| add(conn, &webhook)).await
-    }
-
-    async fn remove_webhook(&self, id: WebhookId) -> Result<bool, LedgerError> {
-        self.write(move |conn| remove(conn, id)).await
-    }
-
-    async fn replace_webhook_secret(
-        &self,
-        id: WebhookId,
-        secret: &str,
-        previous_until: DateTime<Utc>,
-    ) -> Result<bool, LedgerError> {
-        let secret = secret.to_owned();
-        let work = move |conn: &mut SqliteConnection| {
-            let changed = Prepared::new(REPLACE_SECRET)
-                .bind::<BigInt, _>(millis(previous_until))
-                .bind::<Text, _>(secret)
-                .bind::<Text, _>(id.to_string())
-                .execute(conn)?;
-            Ok(changed == 1)
-        };
-        self.write(work).await
-    }
-
     async fn set_webhook_state(
         &self,
         id: WebhookId,
@@ -281,15 +207,6 @@ impl Webhooks for SqliteLedger {
         let state = state.clone();
         self.write(move |conn| set_state(conn, id, &state).map(drop))
             .await
-    }
-
-    async fn seek_webhook(
-        &self,
-        id: WebhookId,
-        sale: SaleId,
-        after: u64,
-    ) -> Result<bool, LedgerError> {
-        self.write(move |conn| seek(conn, id, sale, after)).await
     }
 
     async fn note_delivery(&self, id: WebhookId, delivery: &Delivery) -> Result<(), LedgerError> {

@@ -10,7 +10,9 @@ mod products;
 mod record;
 mod retention;
 mod sales;
+mod service_accounts;
 mod transaction;
+mod webhooks;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};

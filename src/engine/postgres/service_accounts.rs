@@ -1,4 +1,4 @@
-//! Service accounts: their scopes, and the hashes of their secrets.
+//! Reads service accounts: their scopes, and the hashes of their secrets.
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -31,23 +31,6 @@ macro_rules! accounts {
 const OF_ID: &str = accounts!("u.id = ?");
 
 const LIST: &str = accounts!("u.id > ? ORDER BY u.id LIMIT ?");
-
-/// Locks the account's row first, as everything that ends tokens does.
-const SET: &str = "
-    WITH account AS (
-        UPDATE users SET tokens_valid_from = greatest(
-            date_trunc('second', clock_timestamp()) + interval '1 second', date_trunc('second', tokens_valid_from) + interval '2 seconds')
-        WHERE id = ? AND role = 'service' AND (?::bytea IS NOT NULL OR EXISTS (SELECT FROM service_credentials WHERE user_id = users.id))
-        RETURNING id, disabled_at, tokens_valid_from
-    ), changed AS (
-        UPDATE service_credentials SET scopes = ?, secret_hash = coalesce(?::bytea, secret_hash), changed_at = now()
-        WHERE user_id IN (SELECT id FROM account)
-    ), made AS (
-        INSERT INTO service_credentials (user_id, scopes, secret_hash)
-        SELECT id, ?, ?::bytea FROM account WHERE ?::bytea IS NOT NULL
-        ON CONFLICT (user_id) DO NOTHING
-    )
-    SELECT id, disabled_at, tokens_valid_from FROM account";
 
 #[derive(QueryableByName)]
 struct AccountRow {
@@ -118,27 +101,12 @@ impl ServiceAccounts for PostgresLedger {
             .await?;
         Ok(rows.into_iter().filter_map(AccountRow::account).collect())
     }
-
-    async fn set_service_access(
-        &self,
-        id: UserId,
-        scopes: Scopes,
-        secret: Option<SecretHash>,
-    ) -> Result<Option<SessionRule>, LedgerError> {
-        let secret = || secret.map(|hash| hash.0.to_vec());
-        let statement = Prepared::new(SET)
-            .bind::<BigInt, _>(id.value())
-            .bind::<Nullable<Binary>, _>(secret())
-            .bind::<Text, _>(scopes.to_string())
-            .bind::<Nullable<Binary>, _>(secret())
-            .bind::<Text, _>(scopes.to_string())
-            .bind::<Nullable<Binary>, _>(secret())
-            .bind::<Nullable<Binary>, _>(secret());
-        Ok(self.rule(statement).await?.map(|(_, rule)| rule))
-    }
 }
 
-async fn account(conn: &mut AsyncPgConnection, id: UserId) -> QueryResult<Option<ServiceAccount>> {
+pub(super) async fn account(
+    conn: &mut AsyncPgConnection,
+    id: UserId,
+) -> QueryResult<Option<ServiceAccount>> {
     let row: Option<AccountRow> = Prepared::new(OF_ID)
         .bind::<BigInt, _>(id.value())
         .get_result(conn)

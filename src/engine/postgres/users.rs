@@ -93,12 +93,8 @@ pub(super) async fn register(
     above: i64,
 ) -> QueryResult<Registration> {
     for _ in 0..TRIES {
-        match insert(conn, user, role, above).await {
-            Ok(Some(row)) => {
-                return UserId::new(row.id)
-                    .map(Registration::Registered)
-                    .ok_or(Error::NotFound);
-            }
+        match insert_alone(conn, user, role, above).await {
+            Ok(Some(id)) => return Ok(Registration::Registered(id)),
             // The sequence is not above `above`: the ledger was set back.
             Ok(None) => account_ids::continue_above(conn, above).await?,
             Err(Error::DatabaseError(DatabaseErrorKind::UniqueViolation, information)) => {
@@ -125,30 +121,40 @@ pub(super) async fn register(
     Err(Error::NotFound)
 }
 
-async fn insert(
+async fn insert_alone(
     conn: &mut AsyncPgConnection,
     user: &NewUser,
     role: Role,
     above: i64,
-) -> QueryResult<Option<IdRow>> {
+) -> QueryResult<Option<UserId>> {
     conn.build_transaction()
         .read_committed()
-        .run(async |conn| {
-            account_ids::hold_sequence(conn).await?;
-            Prepared::new(REGISTER)
-                .bind::<Text, _>(user.username.clone())
-                .bind::<Text, _>(user.email.clone())
-                .bind::<Text, _>(String::from(AccountKey::of(&user.username)))
-                .bind::<Text, _>(String::from(AccountKey::of(&user.email)))
-                .bind::<Text, _>(user.password_hash.clone())
-                .bind::<Nullable<Text>, _>(user.full_name.clone())
-                .bind::<Text, _>(role.to_sql())
-                .bind::<BigInt, _>(above)
-                .get_result(conn)
-                .await
-                .optional()
-        })
+        .run(async |conn| insert(conn, user, role, above).await)
         .await
+}
+
+/// Inserts an account, in a transaction. `None`: the sequence of the ids is not above `above`.
+pub(super) async fn insert(
+    conn: &mut AsyncPgConnection,
+    user: &NewUser,
+    role: Role,
+    above: i64,
+) -> QueryResult<Option<UserId>> {
+    account_ids::hold_sequence(conn).await?;
+    let row: Option<IdRow> = Prepared::new(REGISTER)
+        .bind::<Text, _>(user.username.clone())
+        .bind::<Text, _>(user.email.clone())
+        .bind::<Text, _>(String::from(AccountKey::of(&user.username)))
+        .bind::<Text, _>(String::from(AccountKey::of(&user.email)))
+        .bind::<Text, _>(user.password_hash.clone())
+        .bind::<Nullable<Text>, _>(user.full_name.clone())
+        .bind::<Text, _>(role.to_sql())
+        .bind::<BigInt, _>(above)
+        .get_result(conn)
+        .await
+        .optional()?;
+    row.map(|row| UserId::new(row.id).ok_or(Error::NotFound))
+        .transpose()
 }
 
 pub(super) async fn find(

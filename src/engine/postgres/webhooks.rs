@@ -1,4 +1,4 @@
-//! Endpoints of webhooks, and the deliveries (tries to send events to them).
+//! Endpoints of webhooks as a sender reads them, and the deliveries (tries to send events to them).
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -6,64 +6,40 @@ use diesel::{
     prelude::*,
     sql_types::{BigInt, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid},
 };
-use diesel_async::RunQueryDsl;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
 use super::{PostgresLedger, Prepared};
 use crate::{
     engine::{
         number::{count, number, to_bigint, to_integer},
-        webhook::{types_from_sql, types_to_sql},
+        webhook::types_from_sql,
     },
     ids::SaleId,
     port::{
-        Delivery, LedgerError, MAX_DELIVERIES, MAX_WEBHOOKS, Webhook, WebhookId, WebhookSettings,
-        WebhookState, Webhooks,
+        Delivery, LedgerError, MAX_DELIVERIES, Webhook, WebhookId, WebhookSettings, WebhookState,
+        Webhooks,
     },
 };
 
-const ALL: &str = "
-    SELECT id, url, types, flash_sale_id, max_batch, per_second, secret, previous_secret, previous_until, disabled_cause, failures,
-        next_attempt_at, created_at
-    FROM webhook_endpoints ORDER BY id";
+/// Endpoints, by the rest of the statement.
+macro_rules! endpoints {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, url, types, flash_sale_id, max_batch, per_second, secret, previous_secret, previous_until, disabled_cause,
+                failures, next_attempt_at, created_at
+            FROM webhook_endpoints ",
+            $rest
+        )
+    };
+}
 
-/// Adds an endpoint, unless there are [`MAX_WEBHOOKS`]. For each sale that already has events, the endpoint's position is the last
-/// one, so that the endpoint gets later events only.
-const ADD: &str = "
-    WITH added AS (
-        INSERT INTO webhook_endpoints (id, url, types, flash_sale_id, max_batch, per_second, secret, created_at)
-        SELECT CAST(? AS UUID), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS BIGINT), CAST(? AS INTEGER), CAST(? AS INTEGER),
-            CAST(? AS TEXT), CAST(? AS TIMESTAMPTZ)
-        WHERE (SELECT count(*) FROM webhook_endpoints) < ?
-        RETURNING id
-    ), begun AS (
-        INSERT INTO event_positions (consumer, flash_sale_id, last_seq)
-        SELECT CAST(? AS TEXT), s.id, s.event_seq FROM added, flash_sales s WHERE s.event_seq > 0
-    )
-    SELECT id FROM added";
+const ALL: &str = endpoints!("ORDER BY id");
 
-const REMOVE: &str = "
-    WITH removed AS (DELETE FROM webhook_endpoints WHERE id = ? RETURNING id),
-        forgotten AS (DELETE FROM event_positions WHERE consumer = ?)
-    SELECT id FROM removed";
-
-const REPLACE_SECRET: &str = "
-    UPDATE webhook_endpoints SET previous_secret = secret, previous_until = ?, secret = ? WHERE id = ?";
+const LOCK: &str = endpoints!("WHERE id = ? FOR UPDATE");
 
 const SET_STATE: &str = "
     UPDATE webhook_endpoints SET disabled_cause = ?, failures = ?, next_attempt_at = ? WHERE id = ?";
-
-/// Sets an endpoint's position in one sale, and enables the endpoint in the same statement: a disabled endpoint would be sent
-/// nothing from the new position.
-const SEEK: &str = "
-    WITH enabled AS (
-        UPDATE webhook_endpoints SET disabled_cause = NULL, failures = 0, next_attempt_at = NULL WHERE id = ? RETURNING id
-    ), moved AS (
-        INSERT INTO event_positions (consumer, flash_sale_id, last_seq)
-        SELECT CAST(? AS TEXT), CAST(? AS BIGINT), CAST(? AS BIGINT) FROM enabled
-        ON CONFLICT (consumer, flash_sale_id) DO UPDATE SET last_seq = EXCLUDED.last_seq, updated_at = now()
-    )
-    SELECT id FROM enabled";
 
 /// Stores a delivery. `webhook_deliveries` is a ring buffer for each endpoint, with [`MAX_DELIVERIES`] places: delivery number
 /// `deliveries` is stored in the place `deliveries % MAX_DELIVERIES` and overwrites the delivery that was stored there before. So
@@ -171,6 +147,19 @@ impl DeliveryRow {
     }
 }
 
+/// An endpoint, which no other transaction changes until the end of this one.
+pub(super) async fn lock(
+    conn: &mut AsyncPgConnection,
+    id: WebhookId,
+) -> QueryResult<Option<Webhook>> {
+    let row: Option<WebhookRow> = Prepared::new(LOCK)
+        .bind::<SqlUuid, _>(id.0)
+        .get_result(conn)
+        .await
+        .optional()?;
+    Ok(row.map(Webhook::from))
+}
+
 #[async_trait]
 impl Webhooks for PostgresLedger {
     async fn webhooks(&self) -> Result<Vec<Webhook>, LedgerError> {
@@ -178,50 +167,6 @@ impl Webhooks for PostgresLedger {
             .load(&mut *self.pool.take().await?)
             .await?;
         Ok(rows.into_iter().map(Webhook::from).collect())
-    }
-
-    async fn add_webhook(&self, webhook: &Webhook) -> Result<bool, LedgerError> {
-        let settings = &webhook.settings;
-        // `ADD` ends with a SELECT, so `execute` returns the number of rows that this SELECT found: 1 if the endpoint was added,
-        // else 0.
-        let added = Prepared::new(ADD)
-            .bind::<SqlUuid, _>(webhook.id.0)
-            .bind::<Text, _>(settings.url.clone())
-            .bind::<Text, _>(types_to_sql(&settings.types))
-            .bind::<Nullable<BigInt>, _>(settings.sale.map(SaleId::value))
-            .bind::<Integer, _>(to_integer(settings.max_batch))
-            .bind::<Integer, _>(to_integer(settings.per_second))
-            .bind::<Text, _>(webhook.secret.clone())
-            .bind::<Timestamptz, _>(webhook.created_at)
-            .bind::<BigInt, _>(to_bigint(MAX_WEBHOOKS as u64))
-            .bind::<Text, _>(webhook.id.consumer())
-            .execute(&mut *self.pool.take().await?)
-            .await?;
-        Ok(added == 1)
-    }
-
-    async fn remove_webhook(&self, id: WebhookId) -> Result<bool, LedgerError> {
-        let removed = Prepared::new(REMOVE)
-            .bind::<SqlUuid, _>(id.0)
-            .bind::<Text, _>(id.consumer())
-            .execute(&mut *self.pool.take().await?)
-            .await?;
-        Ok(removed == 1)
-    }
-
-    async fn replace_webhook_secret(
-        &self,
-        id: WebhookId,
-        secret: &str,
-        previous_until: DateTime<Utc>,
-    ) -> Result<bool, LedgerError> {
-        let changed = Prepared::new(REPLACE_SECRET)
-            .bind::<Timestamptz, _>(previous_until)
-            .bind::<Text, _>(secret.to_owned())
-            .bind::<SqlUuid, _>(id.0)
-            .execute(&mut *self.pool.take().await?)
-            .await?;
-        Ok(changed == 1)
     }
 
     async fn set_webhook_state(
@@ -237,22 +182,6 @@ impl Webhooks for PostgresLedger {
             .execute(&mut *self.pool.take().await?)
             .await?;
         Ok(())
-    }
-
-    async fn seek_webhook(
-        &self,
-        id: WebhookId,
-        sale: SaleId,
-        after: u64,
-    ) -> Result<bool, LedgerError> {
-        let moved = Prepared::new(SEEK)
-            .bind::<SqlUuid, _>(id.0)
-            .bind::<Text, _>(id.consumer())
-            .bind::<BigInt, _>(sale.value())
-            .bind::<BigInt, _>(to_bigint(after))
-            .execute(&mut *self.pool.take().await?)
-            .await?;
-        Ok(moved == 1)
     }
 
     async fn note_delivery(&self, id: WebhookId, delivery: &Delivery) -> Result<(), LedgerError> {

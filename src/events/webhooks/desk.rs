@@ -1,10 +1,9 @@
-//! Adds, changes and removes endpoints for operators, and writes an entry to the action log for each change. The API and the
-//! command line share this code.
+//! Adds, changes and removes endpoints for operators. The ledger writes the entry in the action log with each change. The API and
+//! the command line share this code.
 
 use std::sync::Arc;
 
 use chrono::{SubsecRound, TimeDelta};
-use serde_json::{Value, json};
 
 use super::{
     super::feed::{self, FeedError},
@@ -15,8 +14,8 @@ use crate::{
     ids::SaleId,
     outgoing::{self, ClientOptions, UrlError},
     port::{
-        ActionEntry, ActionName, AdminError, Administration, Change, Delivery, EventType,
-        LedgerError, MAX_WEBHOOKS, Webhook, WebhookId, WebhookSettings, WebhookState, Webhooks,
+        ActionEntry, AdminError, Delivery, EventFeed, EventType, LedgerError, MAX_WEBHOOKS,
+        Webhook, WebhookChanges, WebhookId, WebhookSettings, WebhookState,
     },
 };
 
@@ -32,8 +31,8 @@ const MAX_OVERLAP_HOURS: u32 = 7 * 24;
 /// The operators' actions on endpoints.
 #[derive(Clone)]
 pub struct WebhookDesk {
-    pub webhooks: Arc<dyn Webhooks>,
-    pub actions: Arc<dyn Administration>,
+    pub webhooks: Arc<dyn WebhookChanges>,
+    pub events: Arc<dyn EventFeed>,
     pub clock: Arc<dyn Clock>,
     /// The limits of requests to endpoints. They are also applied to the URL of a new endpoint: a URL to which no request may be
     /// sent is refused at once.
@@ -79,9 +78,9 @@ pub enum WebhookError {
     NoRandomness(#[from] NoRandomness),
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// The endpoint was changed, but the entry could not be written.
-    #[error("the webhook was changed, and that is missing in the action log: {0}")]
-    NotNoted(AdminError),
+    /// The change was not made, or it is not known whether it was.
+    #[error(transparent)]
+    Change(#[from] AdminError),
 }
 
 impl WebhookDesk {
@@ -105,23 +104,17 @@ impl WebhookDesk {
             state: WebhookState::default(),
             created_at: self.clock.now().trunc_subsecs(3),
         };
-        if !self.webhooks.add_webhook(&webhook).await? {
+        if !self.webhooks.add_webhook(&webhook, entry).await? {
             return Err(WebhookError::TooMany);
         }
-        let (id, name) = (webhook.id, ActionName::AddWebhook);
-        self.note(name, id, None, Some(state(&webhook)), entry)
-            .await?;
         Ok(webhook)
     }
 
-    /// Removes an endpoint. Its settings are read first, for the entry in the action log.
     pub async fn remove(&self, id: WebhookId, entry: &ActionEntry) -> Result<(), WebhookError> {
-        let before = self.find(id).await?;
-        if !self.webhooks.remove_webhook(id).await? {
+        if !self.webhooks.remove_webhook(id, entry).await? {
             return Err(WebhookError::Missing);
         }
-        let name = ActionName::RemoveWebhook;
-        self.note(name, id, Some(state(&before)), None, entry).await
+        Ok(())
     }
 
     /// Gives an endpoint a new secret. For `overlap_hours`, deliveries are signed with the previous secret, too; with 0, the
@@ -134,18 +127,11 @@ impl WebhookDesk {
     ) -> Result<Webhook, WebhookError> {
         in_range("overlapHours", overlap_hours, 0, MAX_OVERLAP_HOURS)?;
         let until = self.clock.now() + TimeDelta::hours(i64::from(overlap_hours));
-        let before = self.find(id).await?;
         let secret = new_secret()?;
-        let replaced = self.webhooks.replace_webhook_secret(id, &secret, until);
-        if !replaced.await? {
-            return Err(WebhookError::Missing);
-        }
-        // The endpoint with its new secret, which the operator is shown.
-        let after = self.find(id).await?;
-        let (before, now) = (Some(state(&before)), Some(state(&after)));
-        self.note(ActionName::RotateWebhook, id, before, now, entry)
-            .await?;
-        Ok(after)
+        let rotated = self
+            .webhooks
+            .replace_webhook_secret(id, &secret, until, entry);
+        rotated.await?.ok_or(WebhookError::Missing)
     }
 
     /// Sends the events of a sale after number `after` to an endpoint again, and enables the endpoint. With 0, all events that are
@@ -158,21 +144,11 @@ impl WebhookDesk {
         after: u64,
         entry: &ActionEntry,
     ) -> Result<Webhook, WebhookError> {
-        let before = self.find(id).await?;
-        let page = self.actions.events_after(sale, after, 1).await?;
+        self.find(id).await?;
+        let page = self.events.events_after(sale, after, 1).await?;
         let after = feed::replay_start(&page.ok_or(FeedError::NoSale)?, after)?;
-        if !self.webhooks.seek_webhook(id, sale, after).await? {
-            return Err(WebhookError::Missing);
-        }
-        let now = self.find(id).await?;
-        let mut replayed = state(&now);
-        if let Value::Object(fields) = &mut replayed {
-            fields.insert("replaySale".to_owned(), json!(sale.value()));
-            fields.insert("replayAfter".to_owned(), json!(after));
-        }
-        let (before, name) = (Some(state(&before)), ActionName::ReplayWebhook);
-        self.note(name, id, before, Some(replayed), entry).await?;
-        Ok(now)
+        let replayed = self.webhooks.seek_webhook(id, sale, after, entry);
+        replayed.await?.ok_or(WebhookError::Missing)
     }
 
     /// The last deliveries to an endpoint, the newest first.
@@ -211,26 +187,6 @@ impl WebhookDesk {
             per_second,
         })
     }
-
-    /// Writes an entry about a change that was made to the action log.
-    async fn note(
-        &self,
-        name: ActionName,
-        id: WebhookId,
-        before: Option<Value>,
-        after: Option<Value>,
-        entry: &ActionEntry,
-    ) -> Result<(), WebhookError> {
-        let change = Change {
-            name,
-            sale: None,
-            target: format!("webhook:{id}"),
-            before,
-            after,
-        };
-        let noted = self.actions.note_action(&change, entry).await;
-        noted.map(drop).map_err(WebhookError::NotNoted)
-    }
 }
 
 fn in_range(field: &'static str, value: u32, least: u32, most: u32) -> Result<(), WebhookError> {
@@ -239,18 +195,4 @@ fn in_range(field: &'static str, value: u32, least: u32, most: u32) -> Result<()
     } else {
         Err(WebhookError::Range { field, least, most })
     }
-}
-
-/// An endpoint as the action log stores it. Secrets are left out.
-fn state(webhook: &Webhook) -> Value {
-    let settings = &webhook.settings;
-    let types: Vec<_> = settings.types.iter().map(|known| known.name()).collect();
-    json!({
-        "url": settings.url,
-        "types": types,
-        "saleId": settings.sale.map(SaleId::value),
-        "maxBatch": settings.max_batch,
-        "perSecond": settings.per_second,
-        "disabled": webhook.state.disabled,
-    })
 }

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use crate::{
     ids::UserId,
-    port::{LedgerError, Scopes, SessionRule, StoredUser},
+    port::{ActionEntry, AdminError, LedgerError, NewUser, Scopes, StoredUser},
 };
 
 /// What is stored for an account that has no password: no password fits it.
@@ -37,13 +37,35 @@ pub trait ServiceAccounts: Send + Sync {
         after: Option<UserId>,
         limit: u32,
     ) -> Result<Vec<ServiceAccount>, LedgerError>;
+}
 
-    /// Sets the scopes of an account with the role `service` and, if given, its secret, and ends its tokens. `None` if there is no
-    /// such account, or if it has no secret and gets none.
-    async fn set_service_access(
+/// What of a service account is replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServiceAccess {
+    Scopes(Scopes),
+    /// An account that has no secret yet gets its first one, and has no scopes then.
+    Secret(SecretHash),
+}
+
+/// Changes of service accounts by operators, each one transaction with its entry in the action log.
+#[async_trait]
+pub trait ServiceAccountChanges: Send + Sync {
+    /// Makes an account with the role `service`, an id above this one, these scopes and this secret. `None`: its username or e-mail
+    /// address is taken.
+    async fn add_service_account(
+        &self,
+        user: &NewUser,
+        above: i64,
+        access: (Scopes, SecretHash),
+        entry: &ActionEntry,
+    ) -> Result<Option<ServiceAccount>, AdminError>;
+
+    /// Changes an account with the role `service`, and ends its tokens. `None` if there is no such account, or if it gets other scopes
+    /// and has no secret.
+    async fn change_service_account(
         &self,
         id: UserId,
-        scopes: Scopes,
-        secret: Option<SecretHash>,
-    ) -> Result<Option<SessionRule>, LedgerError>;
+        access: ServiceAccess,
+        entry: &ActionEntry,
+    ) -> Result<Option<ServiceAccount>, AdminError>;
 }

@@ -25,6 +25,7 @@ mod sessions;
 mod settling;
 mod sqlite;
 mod terms;
+mod webhooks;
 mod windows;
 mod withdrawals;
 
@@ -130,12 +131,18 @@ contract! { [by_hand_on_postgres: PostgresBed, by_hand_on_sqlite: SqliteBed] {
     }
     people {
         a_service_account_has_scopes_and_a_secret_and_changes_end_its_tokens,
+        a_service_account_whose_entry_cannot_be_written_is_not_changed,
         service_accounts_are_listed_and_a_shopper_is_none,
         a_subject_has_one_account_also_of_many_that_make_it_at_once,
         a_subject_whose_account_was_deleted_gets_another_one,
         an_erasure_leaves_nothing_of_a_person_and_the_log_proved,
         an_entry_is_changed_by_an_erasure_alone,
         an_erasure_finds_other_letters_and_spares_longer_addresses,
+    }
+    webhooks {
+        changes_of_endpoints_are_noted_without_their_secrets,
+        an_endpoint_whose_entry_cannot_be_written_is_not_changed,
+        there_is_a_highest_number_of_endpoints,
     }
     sessions {
         an_account_has_the_role_it_was_made_with,

@@ -11,7 +11,7 @@ use flashsale::{
     ids::{AttemptId, ProductId, SaleId, UserId},
     port::{
         AccountStore, Administration, Attempt, Ledger, Member, Offset, Outcome, Partition,
-        Position, Rejection, SettleBatch, SettleError,
+        Position, Rejection, SettleBatch, SettleError, WebhookChanges,
     },
 };
 
@@ -62,6 +62,19 @@ pub trait TestBed: Sized {
 pub trait SqlBed: TestBed {
     /// The ledger as operators change it.
     async fn administration(&self) -> Arc<dyn Administration>;
+
+    /// The endpoints of webhooks as operators change them.
+    async fn webhooks(&self) -> Arc<dyn WebhookChanges>;
+
+    /// Has the ledger write no entry of the action log, and lets it write entries again.
+    async fn break_action_log(&self, is_broken: bool) {
+        let (from, to) = match is_broken {
+            true => ("admin_actions", "hidden_actions"),
+            false => ("hidden_actions", "admin_actions"),
+        };
+        let rename = format!("ALTER TABLE {from} RENAME TO {to}");
+        self.execute(&rename).await.unwrap();
+    }
 
     /// Disables the triggers that keep entries of the action log from being changed.
     async fn disable_action_triggers(&self);

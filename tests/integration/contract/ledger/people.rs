@@ -6,7 +6,7 @@ use flashsale::{
     ids::UserId,
     port::{
         Access, AccountStore, ActionName, Administration, Change, NO_PASSWORD, NewUser,
-        Registration, Role, Scope, Scopes, SecretHash, SessionRule,
+        Registration, Role, Scope, Scopes, SecretHash, ServiceAccess, ServiceAccount, SessionRule,
     },
 };
 use futures::future::join_all;
@@ -34,115 +34,156 @@ fn scopes(scopes: &[Scope]) -> Scopes {
     scopes.iter().copied().collect()
 }
 
+fn secret(byte: u8) -> SecretHash {
+    SecretHash([byte; 32])
+}
+
+/// Makes an account of a program with secret 1; `None` if its name is taken.
+async fn program(
+    store: &Arc<dyn AccountStore>,
+    name: &str,
+    scopes: Scopes,
+) -> Option<ServiceAccount> {
+    let user = NewUser {
+        username: name.to_owned(),
+        email: format!("service:{name}"),
+        password_hash: NO_PASSWORD.to_owned(),
+        full_name: None,
+    };
+    let (access, entry) = ((scopes, secret(1)), because("a program"));
+    let made = store.add_service_account(&user, 0, access, &entry).await;
+    made.unwrap()
+}
+
+async fn change(
+    store: &Arc<dyn AccountStore>,
+    id: UserId,
+    access: ServiceAccess,
+) -> Option<ServiceAccount> {
+    let entry = because("changed");
+    let changed = store.change_service_account(id, access, &entry);
+    changed.await.unwrap()
+}
+
 pub async fn a_service_account_has_scopes_and_a_secret_and_changes_end_its_tokens(
     bed: &impl SqlBed,
 ) {
-    let store = bed.accounts().await;
+    let (store, admin) = (bed.accounts().await, bed.administration().await);
     let [read, both] = [
         &[Scope::ReadEvents][..],
         &[Scope::ReadEvents, Scope::SettleOrders],
     ]
     .map(scopes);
-    let id = add(
-        &store,
-        "Shop-Backend",
-        "service:Shop-Backend",
-        Role::Service,
-    )
-    .await;
-    let secret = |byte| Some(SecretHash([byte; 32]));
+    let first = program(&store, "Shop-Backend", read).await.unwrap();
+    let id = first.user.id;
+    assert_eq!((first.scopes, first.secret), (read, secret(1)));
     assert_eq!(
-        store.service_account("shop-backend").await.unwrap(),
-        None,
-        "no secret yet"
+        store.service_account("SHOP-BACKEND").await.unwrap(),
+        Some(first.clone())
     );
     assert_eq!(
-        store.set_service_access(id, read, None).await.unwrap(),
-        None,
-        "and gets none"
+        store.service_account_of(id).await.unwrap(),
+        Some(first.clone())
     );
-    let first = store
-        .set_service_access(id, read, secret(1))
+    assert_eq!(program(&store, "shop-backend", both).await, None, "taken");
+    let second = change(&store, id, ServiceAccess::Scopes(both))
         .await
-        .unwrap()
-        .unwrap();
-    let found = store
-        .service_account("SHOP-BACKEND")
-        .await
-        .unwrap()
         .unwrap();
     assert_eq!(
-        (found.user.id, found.scopes, Some(found.secret)),
-        (id, read, secret(1))
-    );
-    assert_eq!(found.user.sessions, first);
-    assert_eq!(store.service_account_of(id).await.unwrap(), Some(found));
-    let second = store
-        .set_service_access(id, both, None)
-        .await
-        .unwrap()
-        .unwrap();
-    assert!(second.valid_from > first.valid_from, "{first:?} {second:?}");
-    let found = store
-        .service_account("shop-backend")
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!(
-        (found.scopes, Some(found.secret)),
+        (second.scopes, second.secret),
         (both, secret(1)),
         "the secret stays"
     );
-    let third = store
-        .set_service_access(id, both, secret(2))
+    assert!(second.user.sessions.valid_from > first.user.sessions.valid_from);
+    let third = change(&store, id, ServiceAccess::Secret(secret(2)))
         .await
-        .unwrap()
         .unwrap();
-    assert!(third.valid_from > second.valid_from);
-    let found = store
-        .service_account("shop-backend")
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!(Some(found.secret), secret(2));
+    assert_eq!(
+        (third.scopes, third.secret),
+        (both, secret(2)),
+        "the scopes stay"
+    );
+    assert!(third.user.sessions.valid_from > second.user.sessions.valid_from);
+    assert_eq!(store.service_account_of(id).await.unwrap(), Some(third));
+
+    assert_eq!(entries(admin.as_ref()).await, 3);
+    let log = admin.actions(None, None, 3).await.unwrap();
+    let noted: Vec<_> = log
+        .iter()
+        .map(|action| (action.name, action.target.clone()))
+        .collect();
+    let names = [
+        ActionName::RenewSecret,
+        ActionName::SetScopes,
+        ActionName::CreateUser,
+    ];
+    assert_eq!(noted, names.map(|name| (name, format!("user:{id}"))));
+    assert_eq!(log[1].before.as_ref().unwrap()["scopes"], "events:read");
+    assert_eq!(
+        log[1].after.as_ref().unwrap()["scopes"],
+        "orders:settle events:read"
+    );
+}
+
+pub async fn a_service_account_whose_entry_cannot_be_written_is_not_changed(bed: &impl SqlBed) {
+    let (store, admin) = (bed.accounts().await, bed.administration().await);
+    let read = scopes(&[Scope::ReadEvents]);
+    let made = program(&store, "shop-backend", read).await.unwrap();
+    let user = NewUser {
+        username: "other".to_owned(),
+        email: "service:other".to_owned(),
+        password_hash: NO_PASSWORD.to_owned(),
+        full_name: None,
+    };
+    bed.break_action_log(true).await;
+    let entry = because("no");
+    let added = store.add_service_account(&user, 0, (read, secret(3)), &entry);
+    added.await.unwrap_err();
+    for access in [
+        ServiceAccess::Scopes(scopes(&[Scope::SettleOrders])),
+        ServiceAccess::Secret(secret(2)),
+    ] {
+        let changed = store.change_service_account(made.user.id, access, &entry);
+        changed.await.unwrap_err();
+    }
+    bed.break_action_log(false).await;
+    let stored = store.service_accounts(None, 10).await.unwrap();
+    assert_eq!(stored, [made]);
+    assert_eq!(
+        bed.number("SELECT count(*) FROM users").await,
+        1,
+        "nor an account without a secret"
+    );
+    assert_eq!(entries(admin.as_ref()).await, 1);
+    assert!(program(&store, "other", read).await.is_some());
 }
 
 pub async fn service_accounts_are_listed_and_a_shopper_is_none(bed: &impl SqlBed) {
     let store = bed.accounts().await;
     let read = scopes(&[Scope::ReadEvents]);
-    let secret = |byte| Some(SecretHash([byte; 32]));
-    let id = add(
-        &store,
-        "shop-backend",
-        "service:shop-backend",
-        Role::Service,
-    )
-    .await;
-    store
-        .set_service_access(id, read, secret(1))
-        .await
-        .unwrap()
-        .unwrap();
+    let id = program(&store, "shop-backend", read).await.unwrap().user.id;
     let shopper = add(&store, "ada", "ada@example.com", Role::User).await;
-    assert_eq!(
-        store
-            .set_service_access(shopper, read, secret(3))
-            .await
-            .unwrap(),
-        None
-    );
+    for access in [
+        ServiceAccess::Secret(secret(3)),
+        ServiceAccess::Scopes(read),
+    ] {
+        assert_eq!(change(&store, shopper, access).await, None);
+    }
     assert_eq!(store.service_account("ada").await.unwrap(), None);
     assert_eq!(store.service_account_of(shopper).await.unwrap(), None);
     assert_eq!(
         store.account(shopper).await.unwrap().unwrap().sessions,
         SessionRule::default()
     );
+    // Made by a role alone: it has no secret, gets no scopes before it has one, and then none with it.
     let other = add(&store, "other", "service:other", Role::Service).await;
-    store
-        .set_service_access(other, read, secret(4))
-        .await
-        .unwrap()
-        .unwrap();
+    assert_eq!(store.service_account("other").await.unwrap(), None);
+    assert_eq!(
+        change(&store, other, ServiceAccess::Scopes(read)).await,
+        None
+    );
+    let first = change(&store, other, ServiceAccess::Secret(secret(4))).await;
+    assert_eq!(first.unwrap().scopes, Scopes::NONE);
     let ids = async |after, limit| {
         let page = store.service_accounts(after, limit).await.unwrap();
         page.iter()

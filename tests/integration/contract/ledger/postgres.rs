@@ -11,7 +11,7 @@ use std::sync::Arc;
 use chrono::{DateTime, SecondsFormat, Utc};
 use flashsale::{
     engine::postgres::{ConnectError, PostgresLedger},
-    port::{AccountStore, Administration, Ledger},
+    port::{AccountStore, Administration, Ledger, WebhookChanges},
 };
 
 use super::{
@@ -42,6 +42,10 @@ impl TestBed for PostgresBed {
 
 impl SqlBed for PostgresBed {
     async fn administration(&self) -> Arc<dyn Administration> {
+        Arc::new(self.database.ledger().await)
+    }
+
+    async fn webhooks(&self) -> Arc<dyn WebhookChanges> {
         Arc::new(self.database.ledger().await)
     }
 

@@ -10,7 +10,7 @@ use diesel::{SqliteConnection, connection::SimpleConnection};
 use flashsale::{
     engine::embedded::{DataFile, Embedded},
     ids::{AttemptId, SaleId, UserId},
-    port::{AccountStore, Administration, Ledger},
+    port::{AccountStore, Administration, Ledger, WebhookChanges},
 };
 use tempfile::TempDir;
 
@@ -47,6 +47,10 @@ impl TestBed for SqliteBed {
 
 impl SqlBed for SqliteBed {
     async fn administration(&self) -> Arc<dyn Administration> {
+        self.engines.ledger.clone()
+    }
+
+    async fn webhooks(&self) -> Arc<dyn WebhookChanges> {
         self.engines.ledger.clone()
     }
 
