@@ -15,7 +15,7 @@ async fn run(arguments: &[&str], environment: &BTreeMap<String, String>) -> (boo
 }
 
 /// Of PostgreSQL.
-const MIGRATIONS: usize = 33;
+const MIGRATIONS: usize = 34;
 const TABLES: i64 = 23;
 
 #[tokio::test]

@@ -30,11 +30,13 @@ pub enum EventType {
     SaleSoldOut,
     /// There is a unit without an order again.
     SaleRestocked,
+    /// A sale that was not over was ended by an operator or by SQL. The end by the clock is no event.
+    SaleEnded,
     SaleCancelled,
 }
 
 impl EventType {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::OrderCreated,
         Self::OrderReleased,
         Self::SalePublished,
@@ -44,6 +46,7 @@ impl EventType {
         Self::SaleStockChanged,
         Self::SaleSoldOut,
         Self::SaleRestocked,
+        Self::SaleEnded,
         Self::SaleCancelled,
     ];
 
@@ -60,6 +63,7 @@ impl EventType {
             Self::SaleStockChanged => "sale.stock_changed",
             Self::SaleSoldOut => "sale.sold_out",
             Self::SaleRestocked => "sale.restocked",
+            Self::SaleEnded => "sale.ended",
             Self::SaleCancelled => "sale.cancelled",
         }
     }

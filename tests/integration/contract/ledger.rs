@@ -165,6 +165,7 @@ contract! { [by_hand_on_postgres: PostgresBed, by_hand_on_sqlite: SqliteBed] {
     }
     events {
         statements_by_hand_are_events,
+        a_sale_that_is_ended_before_its_time_is_an_event,
         a_draft_has_no_events_until_it_is_published,
         an_undone_change_is_no_event,
     }

@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use chrono::{TimeDelta, Utc};
 use flashsale::{
     ids::{AttemptId, SaleId},
-    port::{EventBatch, EventRecording, EventSubject, EventType, Ledger, SeekOutcome},
+    port::{EventBatch, EventRecording, EventSubject, EventType, Ledger, SaleChange, SeekOutcome},
 };
 
 use super::{
     TestBed,
     bed::{SqlBed, attempt, make_partitions, settle},
+    operator::{because, now, open_sale},
 };
 
 /// Types of all events of a sale, in order. Fails on a gap.
@@ -265,6 +266,48 @@ pub async fn statements_by_hand_are_events(bed: &impl SqlBed) {
         .filter(|batch| matches!(batch.subject, EventSubject::Orders(_)));
     let repeated: Vec<_> = of_orders.map(|batch| batch.is_repeated).collect();
     assert_eq!(repeated, [false, false, true, true]);
+}
+
+pub async fn a_sale_that_is_ended_before_its_time_is_an_event(bed: &impl SqlBed) {
+    let (ledger, admin) = (bed.ledger().await, bed.administration().await);
+    ledger.record_events(EventRecording::On).await.unwrap();
+    let [by_operator, by_hand] = [
+        open_sale(admin.as_ref()).await.id,
+        open_sale(admin.as_ref()).await.id,
+    ];
+    // The gate's clock is a little ahead of the ledger's.
+    let ahead = now() + TimeDelta::seconds(3);
+    let entry = because("sold elsewhere");
+    let end = admin.change_sale(by_operator, &SaleChange::End, ahead, &entry);
+    let ended = end.await.unwrap().after;
+    let set_end = async |minutes| {
+        let end = bed.instant(Utc::now() + TimeDelta::minutes(minutes));
+        let sql = format!("UPDATE flash_sales SET end_time = '{end}' WHERE id = {by_hand}");
+        bed.execute(&sql).await.unwrap();
+    };
+    // Earlier, but still to come; now; a sale that is over already.
+    for minutes in [30, 0, -10] {
+        set_end(minutes).await;
+    }
+    // Several events of one change have no order among them.
+    let sorted = async |sale| {
+        let mut types = types(ledger.as_ref(), sale).await;
+        types.sort();
+        types
+    };
+    let (published, changed) = (EventType::SalePublished, EventType::SaleTermsChanged);
+    let once = [published, changed, EventType::SaleEnded];
+    assert_eq!(sorted(by_operator).await, once);
+    let once = [published, changed, changed, changed, EventType::SaleEnded];
+    assert_eq!(sorted(by_hand).await, once);
+    let of_end = batches(ledger.as_ref(), by_operator).await;
+    let of_end = of_end
+        .iter()
+        .find(|one| one.event_type == EventType::SaleEnded);
+    let Some(EventSubject::Sale(terms)) = of_end.map(|batch| &batch.subject) else {
+        panic!("it is about the sale");
+    };
+    assert_eq!((terms.window, terms.version), (ended.window, ended.version));
 }
 
 pub async fn a_draft_has_no_events_until_it_is_published(bed: &impl SqlBed) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use flashsale::{
     ids::{AttemptId, SaleId, UserId},
     port::{
@@ -14,6 +14,9 @@ use flashsale::{
 };
 
 use super::{ModelLedger, Tables};
+
+/// How far the gate's clock, by which operators end sales, may be ahead of the ledger's.
+const CLOCKS: TimeDelta = TimeDelta::seconds(5);
 
 /// What events are about, before a change.
 pub(super) struct Before {
@@ -66,7 +69,7 @@ impl Tables {
                     self.note(&sale, event_type, EventSubject::Orders(orders), at);
                 }
             }
-            for event_type in changes(before.sales.get(&sale.id), &sale) {
+            for event_type in changes(before.sales.get(&sale.id), &sale, at) {
                 self.note(&sale, event_type, EventSubject::Sale(terms(&sale)), at);
             }
         }
@@ -97,13 +100,18 @@ impl Tables {
 }
 
 /// What became of a sale.
-fn changes(before: Option<&SaleListing>, after: &SaleListing) -> Vec<EventType> {
+fn changes(before: Option<&SaleListing>, after: &SaleListing, at: DateTime<Utc>) -> Vec<EventType> {
     let Some(before) = before else {
         return vec![EventType::SalePublished];
     };
     let mut types = Vec::new();
     if (before.product, before.window) != (after.product, after.window) {
         types.push(EventType::SaleTermsChanged);
+    }
+    let (end, old_end) = (after.window.end, before.window.end);
+    let is_now = end < old_end && old_end > at && end <= at + CLOCKS;
+    if is_now && after.switch != SaleSwitch::Cancelled && before.switch != SaleSwitch::Cancelled {
+        types.push(EventType::SaleEnded);
     }
     if before.initial_stock != after.initial_stock {
         types.push(EventType::SaleStockChanged);
