@@ -1,7 +1,8 @@
 //! The security log: who did what, from which address, and with which outcome. Each event is one line with the target `security`,
 //! for people and for programs that read logs.
 //!
-//! The lines contain no secret: no password, no token, and of the data from a client only the shortened name. The log
+//! The lines contain no secret: no password, no token, and of the data from a client only the shortened name. A name that contains
+//! `@` is replaced: people type their e-mail address where a user name is asked for, and an erasure does not reach log lines. The log
 //! (`telemetry`) escapes the name, so that it cannot end the line or imitate another field.
 //!
 //! A flood of events does not fill the disk: the number of lines is limited for each network and for all together. The next line
@@ -24,6 +25,8 @@ const LINES_OF_NETWORK: u32 = 20;
 const PERIOD: Duration = Duration::from_secs(10);
 /// Characters of a name that are logged. More of them give no more information.
 const NAME_CHARS: usize = 64;
+/// What is logged in the place of a name that may be an e-mail address.
+const EMAIL: &str = "(an e-mail address)";
 
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -123,9 +126,9 @@ pub fn note(event: Event, outcome: &str, who: &str, from: Option<Network>, about
     let Some(left_out) = THROTTLE.admit_line(event, from) else {
         return;
     };
-    let (event, who) = (event.name(), shortened(who));
+    let (event, who) = (event.name(), logged(who));
     let address = from.map_or_else(|| "local".to_owned(), |from| from.address().to_string());
-    let about = shortened(about);
+    let about = logged(about);
     tracing::info!(
         target: "security",
         event,
@@ -136,6 +139,15 @@ pub fn note(event: Event, outcome: &str, who: &str, from: Option<Network>, about
         left_out,
         "security"
     );
+}
+
+/// A name as it is logged.
+fn logged(name: &str) -> String {
+    // Other signs that are the same after NFKC, as in the keys of accounts.
+    if name.contains(['@', '\u{ff20}', '\u{fe6b}']) {
+        return EMAIL.to_owned();
+    }
+    shortened(name)
 }
 
 fn shortened(name: &str) -> String {
@@ -184,6 +196,19 @@ mod tests {
         assert_eq!(throttle.admit_line(Event::Registration, from), Some(0));
         let next = throttle.admit_line(Event::Login, Some(network([192, 0, 2, 2])));
         assert!(next.is_some_and(|left_out| (1_000..=1_014).contains(&left_out)));
+    }
+
+    #[test]
+    fn an_email_address_is_not_logged() {
+        for name in [
+            "ada@example.com",
+            "ada lovelace <ada@example.com>",
+            "@",
+            "ada\u{ff20}example.com",
+        ] {
+            assert_eq!(logged(name), EMAIL, "{name}");
+        }
+        assert_eq!(logged("ada.lovelace"), "ada.lovelace");
     }
 
     #[test]

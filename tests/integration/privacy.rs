@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
-use flashsale::port::Role;
+use flashsale::{engine::kafka::create_topics, port::Role};
 use serde_json::{Value, json};
 
 use crate::{
@@ -19,8 +19,15 @@ use crate::{
 /// Within which every node refuses a token that was ended.
 const EVERYWHERE: Duration = Duration::from_secs(5);
 
-/// A system in which everything that is stored can be searched.
+/// A system in which everything that is stored can be searched. It records events.
 trait Searched: WithPrograms {
+    async fn with_events(self) -> Self;
+
+    async fn serve_with_events(&self) -> Api;
+
+    /// Has a worker write a dead letter, where these are a topic.
+    fn produce_dead_letter(&self) {}
+
     /// Where a text is stored.
     async fn places_with(&self, text: &str) -> Vec<String>;
 
@@ -29,6 +36,29 @@ trait Searched: WithPrograms {
 }
 
 impl Searched for Servers {
+    async fn with_events(mut self) -> Self {
+        let system = &mut self;
+        let topic = format!("{}.events", system.topic.config.topic);
+        system.topic.config.events_topic = Some(topic.clone());
+        create_topics(&system.topic.config).await.unwrap();
+        let on = [
+            ("KAFKA_TOPIC_EVENTS", topic.as_str()),
+            ("EVENTS_ENABLED", "true"),
+        ];
+        let on = on.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        system.environment.extend(on);
+        self
+    }
+
+    async fn serve_with_events(&self) -> Api {
+        self.serve().await
+    }
+
+    fn produce_dead_letter(&self) {
+        let garbage = [("1", "no attempt at all")];
+        self.topic.produce_with_apache_s_client(&garbage);
+    }
+
     async fn another_node(&self) -> Option<Api> {
         Some(self.serve().await)
     }
@@ -56,21 +86,34 @@ impl Searched for Servers {
         if contains(&redis.contents(), text) {
             places.push("Redis".to_owned());
         }
-        for (_, entry) in self.topic.records(&self.topic.config.topic).await {
-            let record = &entry.record;
-            let parts = [record.key.clone(), record.value.clone()]
-                .into_iter()
-                .flatten();
-            let headers = record.headers.values().cloned();
-            if parts.chain(headers).any(|bytes| contains(&bytes, text)) {
-                places.push("the topic".to_owned());
+        let config = &self.topic.config;
+        let events = config.events_topic.as_ref().expect("events are published");
+        for topic in [&config.topic, &config.dead_letter_topic, events] {
+            let records = self.topic.records(topic).await;
+            assert!(!records.is_empty(), "nothing to search in {topic}");
+            if records.iter().any(|(_, entry)| has(&entry.record, text)) {
+                places.push(topic.clone());
             }
         }
         places
     }
 }
 
+fn has(record: &rskafka::record::Record, text: &str) -> bool {
+    let parts = [&record.key, &record.value].into_iter().flatten();
+    let mut parts = parts.chain(record.headers.values());
+    parts.any(|bytes| contains(bytes, text))
+}
+
 impl Searched for OneProcess {
+    async fn with_events(self) -> Self {
+        self
+    }
+
+    async fn serve_with_events(&self) -> Api {
+        self.serve_as(&[("EVENTS_ENABLED", "true")]).await
+    }
+
     async fn another_node(&self) -> Option<Api> {
         None
     }
@@ -182,9 +225,14 @@ on_systems! {
 async fn an_erased_person_is_in_no_table_key_or_record_and_their_order_stays<S: Searched>(
     system: S,
 ) {
-    let (here, there) = (system.serve().await, system.another_node().await);
-    let there = there.as_ref().unwrap_or(&here);
+    let system = system.with_events().await;
+    let (here, other) = (
+        system.serve_with_events().await,
+        system.another_node().await,
+    );
+    let there = other.as_ref().unwrap_or(&here);
     let worker = system.worker().await;
+    system.produce_dead_letter();
     let (sale, product) = system.sale(5).await;
     here.wait_until_open(&system, sale).await;
     let form = json!({"username": "ada-lovelace", "email": "Ada.Lovelace@example.com", "password": "correct horse", "fullName": "Ada King"});
@@ -192,6 +240,11 @@ async fn an_erased_person_is_in_no_table_key_or_record_and_their_order_stays<S: 
         here.post("/api/auth/register", None, Some(form)).await.0,
         201
     );
+    for name in ["ada.lovelace@example.com", "Ada.Lovelace@EXAMPLE.com "] {
+        let form = json!({"username": name, "password": "correct horse"});
+        let (status, body) = here.post("/api/auth/login", None, Some(form)).await;
+        assert_eq!(status, 401, "an e-mail address is no user name: {body}");
+    }
     let ada = here.login("ada-lovelace", "correct horse").await;
     let bob = here.register("bob").await;
     for buyer in [&ada, &bob] {
@@ -246,6 +299,15 @@ async fn an_erased_person_is_in_no_table_key_or_record_and_their_order_stays<S: 
         assert!(places.is_empty(), "{text}: {places:?}");
     }
     what_stays(&system, &ada).await;
+    let mut outputs = vec![here.process.output(), system.worker_output(&here, &worker)];
+    outputs.extend(other.as_ref().map(|node| node.process.output()));
+    for output in &outputs {
+        assert!(
+            !contains(output.as_bytes(), "ada.lovelace@example.com"),
+            "{output}"
+        );
+    }
+    assert!(outputs[0].contains("(an e-mail address)"), "{}", outputs[0]);
     // The chain is whole, and the name is free again.
     let (_, audit) = here.get("/api/admin/audits", Some(&admin)).await;
     assert_eq!(audit["data"]["actionLog"]["broken"], Value::Null, "{audit}");
