@@ -31,6 +31,7 @@ use crate::{
         postgres_server::PostgresServer,
         process::Process,
         redis::{RedisOptions, RedisServer},
+        seed::Seed,
         system::{Servers, System},
         wait_until,
     },
@@ -111,6 +112,29 @@ async fn of_topic(system: &Servers, topic: &str) -> BTreeMap<u64, String> {
     ids
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Victim {
+    Worker,
+    Kafka,
+    PostgreSql,
+}
+
+/// After how many orders which process is killed, from a seed. The first three kills are of each of them, in any order.
+fn plan(orders: usize, kills: usize) -> Vec<(usize, Victim)> {
+    const ALL: [Victim; 3] = [Victim::Worker, Victim::Kafka, Victim::PostgreSql];
+    let mut seed = Seed::print();
+    let mut below = |end: usize| usize::try_from(seed.below(end as u64)).unwrap();
+    let mut plan: Vec<_> = (0..kills)
+        .map(|kill| {
+            let drawn = ALL[below(ALL.len())];
+            (below(orders), ALL.get(kill).copied().unwrap_or(drawn))
+        })
+        .collect();
+    plan.sort_by_key(|(due, _)| *due);
+    eprintln!("kills after so many orders: {plan:?}");
+    plan
+}
+
 #[tokio::test]
 async fn every_consumer_sees_every_event_whoever_is_killed() {
     let (orders, kills) = (
@@ -155,23 +179,21 @@ async fn every_consumer_sees_every_event_whoever_is_killed() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     });
     let killing = async {
-        for kill in 0..kills {
-            // Each share of the orders has its kill.
-            let due = orders * kill / kills;
+        for (due, victim) in plan(orders, kills) {
             while bought.load(Ordering::SeqCst) < due {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
-            match kill % 3 {
-                0 => {
-                    let victim = workers.remove(0);
-                    victim.kill();
+            match victim {
+                Victim::Worker => {
+                    let oldest = workers.remove(0);
+                    oldest.kill();
                     workers.push(system.run(&["work"]));
                 }
-                1 => {
+                Victim::Kafka => {
                     broker.kill();
                     broker.restart().await;
                 }
-                _ => {
+                Victim::PostgreSql => {
                     postgres.kill();
                     postgres.restart().await;
                 }
