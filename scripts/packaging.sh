@@ -77,6 +77,7 @@ commit_subjects() {
 mapfile -t scripts < <(shell_scripts)
 check hadolint hadolint --no-color Dockerfile
 check "image, the plan" scripts/image.py
+check "AsyncAPI, the types of events" scripts/events_document.py
 check "shellcheck, ${#scripts[@]} scripts" shellcheck -x "${scripts[@]}"
 check "docker-compose config" compose .env.example config --quiet
 check "docker-compose config, development" compose .env.example --profile development config --quiet
