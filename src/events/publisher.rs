@@ -1,15 +1,18 @@
 //! The work of a worker on events: it has the ledger record them, publishes them to the topic, sends webhooks and removes old
 //! events.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use metrics::{counter, gauge};
 use tokio_util::sync::CancellationToken;
 
-use super::{Event, envelope::DATA_TYPE, leases::Leases, unread::next_events, webhooks::Sender};
+use super::{
+    Event,
+    envelope::DATA_TYPE,
+    leases::Leases,
+    unread::next_events,
+    webhooks::{Rate, Sender},
+};
 use crate::{
     clock::Clock,
     outgoing::HttpClient,
@@ -94,7 +97,7 @@ impl Publisher {
                 webhooks: receivers.webhooks,
                 clock: Arc::clone(&clock),
                 client: receivers.client,
-                sent: Mutex::default(),
+                rate: Rate::default(),
             },
             topic: receivers.topic,
             ledger,

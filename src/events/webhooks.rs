@@ -4,16 +4,19 @@
 //! position in the ledger is moved after the answer. If the worker dies before that, the same events are sent again with the same
 //! id.
 
+mod backlog;
 mod desk;
 mod pause;
+mod rate;
 mod signature;
 
 pub use desk::{NewWebhook, WebhookDesk, WebhookError};
+pub(super) use rate::Rate;
 pub use signature::{NoRandomness, new_secret};
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
@@ -24,6 +27,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use self::backlog::Backlog;
 use super::{Event, leases::Leases, unread::next_events};
 use crate::{
     clock::Clock,
@@ -74,8 +78,7 @@ pub(super) struct Sender {
     pub(super) webhooks: Arc<dyn Webhooks>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) client: HttpClient,
-    /// When the last request to each endpoint was sent.
-    pub(super) sent: Mutex<BTreeMap<WebhookId, Instant>>,
+    pub(super) rate: Rate,
 }
 
 /// What became of one request.
@@ -97,6 +100,7 @@ impl Sender {
         let mut refreshed: Option<Instant> = None;
         let mut next_look = Instant::now();
         let mut busy: BTreeSet<WebhookId> = BTreeSet::new();
+        let mut backlog = Backlog::default();
         let mut turns = FuturesUnordered::new();
         loop {
             tokio::select! {
@@ -112,14 +116,18 @@ impl Sender {
                     if refreshed.is_none_or(|at| at.elapsed() >= REFRESH) {
                         if let Some(read) = self.read_endpoints().await {
                             endpoints = read;
-                            let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
-                            sent.retain(|id, _| endpoints.contains_key(id));
+                            self.rate.retain(|id| endpoints.contains_key(&id));
                         }
                         refreshed = Some(Instant::now());
                     }
-                    for (id, endpoint) in &endpoints {
-                        if !busy.contains(id) && leases.has(slot(*id)) && self.is_due(endpoint) {
-                            busy.insert(*id);
+                    let own = endpoints.values().filter(|one| is_enabled(one) && leases.has(slot(one.id)));
+                    let own: Vec<&Webhook> = own.collect();
+                    backlog.keep(&own.iter().map(|one| one.id).chain(busy.iter().copied()).collect());
+                    for endpoint in own {
+                        let id = endpoint.id;
+                        if !busy.contains(&id) && (self.is_due(endpoint) || backlog.is_due(id)) {
+                            busy.insert(id);
+                            backlog.note(id);
                             turns.push(self.turn(endpoint.clone(), leases, stop));
                         }
                     }
@@ -140,13 +148,13 @@ impl Sender {
         }
     }
 
+    /// Whether an endpoint that is enabled may be sent a request, after one that failed.
     fn is_due(&self, endpoint: &Webhook) -> bool {
-        let state = &endpoint.state;
         let is_later = |at| at > self.clock.now();
-        state.disabled.is_none() && !state.next_attempt_at.is_some_and(is_later)
+        !endpoint.state.next_attempt_at.is_some_and(is_later)
     }
 
-    /// Sends an endpoint the events that it has not got, for [`TURN`] at most. Returns its state afterwards; `None` if the state
+    /// Counts the events that an endpoint has not got and, if it is due, sends them, for [`TURN`] at most. Returns its state afterwards; `None` if the state
     /// is unchanged.
     async fn turn(
         &self,
@@ -176,9 +184,12 @@ impl Sender {
         let (consumer, until) = (endpoint.id.consumer(), Instant::now() + TURN);
         let pending = self.ledger.pending_events(&consumer).await?;
         let wanted = endpoint.settings.sale;
-        let pending = pending
-            .into_iter()
-            .filter(|sale| wanted.is_none_or(|wanted| wanted == sale.sale));
+        let is_wanted = |sale: &PendingEvents| wanted.is_none_or(|wanted| wanted == sale.sale);
+        let pending: Vec<_> = pending.into_iter().filter(is_wanted).collect();
+        backlog::show(&consumer, &pending);
+        if !self.is_due(endpoint) {
+            return Ok(());
+        }
         let go_on =
             || !stop.is_cancelled() && leases.has(slot(endpoint.id)) && Instant::now() < until;
         for mut sale in pending {
@@ -249,7 +260,8 @@ impl Sender {
     }
 
     async fn send(&self, endpoint: &Webhook, part: &Part<'_>) -> Result<Sent, LedgerError> {
-        self.keep_rate(endpoint).await;
+        let per_second = endpoint.settings.per_second;
+        self.rate.wait(endpoint.id, per_second).await;
         let (at, began) = (self.clock.now(), Instant::now());
         let (body, content_type) = part.body(endpoint);
         let id = part.message.to_string();
@@ -291,21 +303,6 @@ impl Sender {
         };
         self.webhooks.note_delivery(endpoint.id, &delivery).await?;
         Ok(sent)
-    }
-
-    /// Waits until the endpoint may be sent the next request.
-    async fn keep_rate(&self, endpoint: &Webhook) {
-        let interval = Duration::from_secs(1) / endpoint.settings.per_second.max(1);
-        let next = {
-            let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
-            let now = Instant::now();
-            let next = sent
-                .get(&endpoint.id)
-                .map_or(now, |last| (*last + interval).max(now));
-            sent.insert(endpoint.id, next);
-            next
-        };
-        tokio::time::sleep_until(next).await;
     }
 }
 
@@ -391,6 +388,10 @@ fn outcome(answer: Result<Answer, RequestError>) -> Sent {
             asked: None,
         },
     }
+}
+
+fn is_enabled(endpoint: &Webhook) -> bool {
+    endpoint.state.disabled.is_none()
 }
 
 /// The slot of an endpoint. The worker that has leased this slot sends to the endpoint.

@@ -181,7 +181,7 @@ table! {
     }
     "Events" {
         EVENTS_UNPUBLISHED = "flashsale_events_unpublished" Gauge, "events", ["consumer"],
-            "Events that a consumer (topic) has not got yet, as the worker that publishes them saw them last.";
+            "Events that a consumer (topic, or webhook:<id> of an endpoint that is enabled) has not got yet, as the worker that delivers to it counted them last.";
         EVENTS_PUBLISHED = "flashsale_events_published_total" Counter, "events", ["consumer"],
             "Events that were published.";
         EVENT_FAILURES = "flashsale_event_failures_total" Counter, "tries", ["consumer"],
