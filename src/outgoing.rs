@@ -8,6 +8,7 @@ mod resolver;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use reqwest::{
     Url,
     header::{HeaderMap, HeaderName, HeaderValue},
@@ -96,6 +97,30 @@ pub enum RequestError {
     TooLong(usize),
     #[error("{0}")]
     Connection(String),
+}
+
+/// Sends requests with a body. Tests have clients without a network.
+#[async_trait]
+pub trait Post: Send + Sync {
+    /// The answer, whose body may be cut off: only its head counts.
+    async fn post(
+        &self,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Result<Answer, RequestError>;
+}
+
+#[async_trait]
+impl Post for HttpClient {
+    async fn post(
+        &self,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Result<Answer, RequestError> {
+        Self::post(self, url, headers, body).await
+    }
 }
 
 impl HttpClient {

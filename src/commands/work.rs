@@ -128,10 +128,11 @@ pub(super) async fn start_events(
         retention: config.events.retention,
     };
     let options = client_options(config.events.private_networks);
+    let client = tokio::task::spawn_blocking(move || HttpClient::new(options)).await??;
     let receivers = Receivers {
         topic,
         webhooks,
-        client: tokio::task::spawn_blocking(move || HttpClient::new(options)).await??,
+        client: Arc::new(client),
     };
     let (ledger, clock) = (ports.ledger.clone(), Arc::clone(&ports.clock));
     let publisher = Publisher::new(ledger, clock, receivers, &settings);

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    outgoing::HttpClient,
+    outgoing::Post,
     port::{
         EventRecord, EventRecording, EventTopic, Ledger, LedgerError, LogError, PendingEvents,
         SeekOutcome, Webhooks,
@@ -68,7 +68,7 @@ pub struct Receivers {
     pub topic: Option<Arc<dyn EventTopic>>,
     pub webhooks: Arc<dyn Webhooks>,
     /// Sends the requests of webhooks.
-    pub client: HttpClient,
+    pub client: Arc<dyn Post>,
 }
 
 /// Why events were not published.

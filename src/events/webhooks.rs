@@ -31,7 +31,7 @@ use self::backlog::Backlog;
 use super::{Event, leases::Leases, unread::next_events};
 use crate::{
     clock::Clock,
-    outgoing::{AddressPolicy, Answer, ClientOptions, HttpClient, RequestError, Schemes},
+    outgoing::{AddressPolicy, Answer, ClientOptions, Post, RequestError, Schemes},
     port::{
         Delivery, Ledger, LedgerError, PendingEvents, SeekOutcome, Webhook, WebhookId,
         WebhookState, Webhooks,
@@ -77,7 +77,7 @@ pub(super) struct Sender {
     pub(super) ledger: Arc<dyn Ledger>,
     pub(super) webhooks: Arc<dyn Webhooks>,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) client: HttpClient,
+    pub(super) client: Arc<dyn Post>,
     pub(super) rate: Rate,
 }
 

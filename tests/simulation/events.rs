@@ -1,5 +1,6 @@
 //! The publisher of events on models: workers that die at any moment, a topic that fails, and a ledger that goes on meanwhile.
 
+mod endpoint;
 mod gap;
 
 use std::{
@@ -15,19 +16,20 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use flashsale::{
     clock::Clock,
-    events::{Publisher, PublisherSettings, Receivers, webhooks::client_options},
+    events::{Publisher, PublisherSettings, Receivers},
     ids::{AttemptId, ProductId, SaleId, UserId},
-    outgoing::HttpClient,
     port::{
-        Attempt, ConsumerGroup, Delivery, EventPositions, EventRecord, EventTopic, LedgerError,
-        LogError, Member, Offer, Offset, Partition, Position, SaleChange, SaleListing, SaleSwitch,
-        SaleWindow, SettleBatch, Settling, Webhook, WebhookId, WebhookState, Webhooks,
+        Attempt, ConsumerGroup, EventPositions, EventRecord, EventTopic, LogError, Member, Offer,
+        Offset, Partition, Position, SaleChange, SaleListing, SaleSwitch, SaleWindow, SettleBatch,
+        Settling,
     },
     telemetry::metric,
 };
 use flashsale_simulator::model::ModelLedger;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+use self::endpoint::{Endpoint, ModelWebhooks};
 
 const SHOPPERS: i64 = 40;
 
@@ -38,28 +40,6 @@ impl Clock for TokioClock {
     fn now(&self) -> DateTime<Utc> {
         let elapsed = TimeDelta::from_std(self.0.elapsed()).unwrap();
         DateTime::from_timestamp_millis(1_800_000_000_000).unwrap() + elapsed
-    }
-}
-
-/// A ledger without webhooks.
-struct NoWebhooks;
-
-#[async_trait]
-impl Webhooks for NoWebhooks {
-    async fn webhooks(&self) -> Result<Vec<Webhook>, LedgerError> {
-        Ok(Vec::new())
-    }
-
-    async fn set_webhook_state(&self, _: WebhookId, _: &WebhookState) -> Result<(), LedgerError> {
-        Ok(())
-    }
-
-    async fn note_delivery(&self, _: WebhookId, _: &Delivery) -> Result<(), LedgerError> {
-        Ok(())
-    }
-
-    async fn deliveries(&self, _: WebhookId, _: u32) -> Result<Vec<Delivery>, LedgerError> {
-        Ok(Vec::new())
     }
 }
 
@@ -199,12 +179,13 @@ struct World {
     ledger: Arc<ModelLedger>,
     clock: Arc<TokioClock>,
     topic: Arc<FailingTopic>,
-    client: HttpClient,
+    webhooks: Arc<ModelWebhooks>,
+    endpoint: Arc<Endpoint>,
 }
 
 impl World {
     /// A sale that is open, its shoppers, and a topic without failures.
-    async fn begin(seed: u64, client: &HttpClient) -> Self {
+    async fn begin(seed: u64) -> Self {
         let clock = Arc::new(TokioClock(Instant::now()));
         let ledger = Arc::new(ModelLedger::new(clock.clone()));
         let now = clock.now();
@@ -238,7 +219,8 @@ impl World {
             ledger,
             clock,
             topic,
-            client: client.clone(),
+            webhooks: Arc::default(),
+            endpoint: Arc::default(),
         }
     }
 }
@@ -249,13 +231,14 @@ async fn publish(world: &World, name: &str, chance: &Chance, kills: u64) {
         ledger,
         clock,
         topic,
-        client,
+        webhooks,
+        endpoint,
     } = world;
     for life in 0..kills {
         let receivers = Receivers {
             topic: Some(topic.clone()),
-            webhooks: Arc::new(NoWebhooks),
-            client: client.clone(),
+            webhooks: webhooks.clone(),
+            client: endpoint.clone(),
         };
         let settings = PublisherSettings {
             group: "workers".to_owned(),
@@ -312,9 +295,8 @@ fn check(topic: &FailingTopic, last: u64, buyers: &BTreeMap<UserId, AttemptId>, 
 
 #[tokio::test(start_paused = true)]
 async fn every_event_is_published_in_order_whatever_dies() {
-    let client = HttpClient::new(client_options(true)).unwrap();
     for seed in 0..40 {
-        let world = World::begin(seed, &client).await;
+        let world = World::begin(seed).await;
         let chance = Chance(AtomicU64::new(seed * 77 + 1));
         world.topic.fails.store(true, Ordering::SeqCst);
         tokio::join!(

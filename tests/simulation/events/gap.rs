@@ -65,11 +65,10 @@ fn published(topic: &FailingTopic) -> Vec<u64> {
 
 #[tokio::test(start_paused = true)]
 async fn events_that_are_removed_while_the_topic_is_dead_are_counted_as_lost_once() {
-    let client = HttpClient::new(client_options(true)).unwrap();
     for seed in 0..40 {
         let lost = Lost::default();
         let _recorder = metrics::set_default_local_recorder(&lost);
-        let world = World::begin(seed, &client).await;
+        let world = World::begin(seed).await;
         let chance = Chance(AtomicU64::new(seed * 77 + 1));
         let World { ledger, topic, .. } = &world;
         tokio::join!(
