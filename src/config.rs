@@ -15,6 +15,7 @@ pub use address::with_port;
 pub use production::{is_known_password, weakness_of_secret};
 pub use secret::Secret;
 pub use sources::{Intent, Sources, VARIABLES};
+pub(crate) use tls::is_local;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -146,6 +147,8 @@ pub struct RedisConfig {
     pub sentinel: Option<SentinelConfig>,
     /// Used for connections to Sentinels, too.
     pub tls: TlsConfig,
+    /// Whether passwords may be sent to another machine over a connection that is not encrypted.
+    pub passwords_in_clear: bool,
     pub command_timeout: Duration,
 }
 
@@ -169,6 +172,9 @@ pub enum TlsMode {
     Require,
     /// Encrypted; the server's certificate must be from a trusted authority and for the host name of the connection.
     VerifyFull,
+    /// As `VerifyFull`, except that a connection to this machine is not encrypted. For servers that announce the addresses of
+    /// others: each address is judged when it is connected to.
+    VerifyOthers,
 }
 
 /// Encryption of the connections to one kind of server. Files are in PEM format.

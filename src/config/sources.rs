@@ -58,6 +58,7 @@ pub const VARIABLES: &[(&str, &[&str])] = &[
     ("server.startup_timeout_secs", &["STARTUP_TIMEOUT_SECS"]),
     ("server.settlement_lag_secs", &["SETTLEMENT_LAG_SECS"]),
     ("server.ready_without_ledger", &["READY_WITHOUT_LEDGER"]),
+    ("server.passwords_in_clear", &["ALLOW_PASSWORDS_IN_CLEAR"]),
     ("log.level", &["LOG_LEVEL"]),
     ("log.format", &["LOG_FORMAT"]),
     ("trace.otlp_endpoint", &["OTLP_ENDPOINT"]),

@@ -4,14 +4,24 @@ use std::net::IpAddr;
 
 use super::{TlsConfig, TlsMode, reader::Reader};
 
-/// Reads `<section>.tls`, `.ca_file`, `.cert_file` and `.key_file`. `hosts` are the servers to connect to.
+/// Why production does not take `require` for a server on another machine.
+pub(super) const REQUIRE_REFUSED: &str = "is require, which takes the certificate of any server, an impostor's too: \
+     production needs verify-full for servers on other machines; name the authority in the setting of the CA file if it is not one of the system's";
+
+/// The servers of a section, as far as the settings name them.
+pub(super) struct Named<'a> {
+    pub(super) hosts: &'a [&'a str],
+    /// These servers announce the addresses of others, which are connected to as well.
+    pub(super) announce_others: bool,
+}
+
+/// Reads `<section>.tls`, `.ca_file`, `.cert_file` and `.key_file`.
 ///
-/// The default `auto` means `verify-full` in production if at least one of the servers is on another machine. Otherwise it means
-/// no encryption.
+/// The default `auto` means `verify-full` in production for every server on another machine. Otherwise it means no encryption.
 pub(super) fn read(
     read: &mut Reader,
     section: &str,
-    hosts: &[&str],
+    servers: &Named<'_>,
     production: bool,
 ) -> TlsConfig {
     let setting = |name: &str| format!("{section}.{name}");
@@ -27,7 +37,14 @@ pub(super) fn read(
             ("false", Some(TlsMode::Disable)),
         ],
     );
-    let mode = chosen.unwrap_or_else(|| automatic(hosts, production));
+    let mode = chosen.unwrap_or_else(|| match automatic(servers.hosts, production) {
+        TlsMode::Disable if production && servers.announce_others => TlsMode::VerifyOthers,
+        mode => mode,
+    });
+    let may_be_elsewhere = servers.announce_others || !are_local(servers.hosts);
+    if mode == TlsMode::Require && production && may_be_elsewhere {
+        read.problem(&setting("tls"), REQUIRE_REFUSED);
+    }
     let ca_file = read.optional(&setting("ca_file"));
     let identity = match (
         read.optional(&setting("cert_file")),
@@ -62,16 +79,20 @@ pub(super) fn automatic<H: AsRef<str>>(
     hosts: impl IntoIterator<Item = H>,
     production: bool,
 ) -> TlsMode {
-    let mut hosts = hosts.into_iter();
-    if production && !hosts.all(|host| is_local(host.as_ref())) {
+    if production && !are_local(hosts) {
         TlsMode::VerifyFull
     } else {
         TlsMode::Disable
     }
 }
 
+/// True if all of these hosts are this machine.
+pub(super) fn are_local<H: AsRef<str>>(hosts: impl IntoIterator<Item = H>) -> bool {
+    hosts.into_iter().all(|host| is_local(host.as_ref()))
+}
+
 /// True for this machine: `localhost`, a loopback address, or the directory of a Unix socket.
-pub(super) fn is_local(host: &str) -> bool {
+pub(crate) fn is_local(host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']');
     host.starts_with('/')
         || host.eq_ignore_ascii_case("localhost")

@@ -24,8 +24,8 @@ pub enum TlsError {
     Provider(String),
 }
 
-/// The client settings for one kind of server; `None` if connections are not encrypted. Blocks while it reads the certificate
-/// files.
+/// The client settings for one kind of server; `None` if connections are not encrypted. Callers with
+/// [`TlsMode::VerifyOthers`] call it for servers on other machines only. Blocks while it reads the certificate files.
 pub fn client(config: &TlsConfig) -> Result<Option<Arc<ClientConfig>>, TlsError> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -36,7 +36,7 @@ pub fn client(config: &TlsConfig) -> Result<Option<Arc<ClientConfig>>, TlsError>
         TlsMode::Require => builder
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider))),
-        TlsMode::VerifyFull => {
+        TlsMode::VerifyFull | TlsMode::VerifyOthers => {
             builder.with_root_certificates(authorities(config.ca_file.as_deref())?)
         }
     };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use flashsale::{
-    config::{RedisConfig, TlsConfig, TlsMode},
+    config::{RedisConfig, Secret, SentinelConfig, TlsConfig, TlsMode},
     engine::redis::{ConnectError, RedisGate},
     port::GateProbe,
 };
@@ -11,17 +11,21 @@ use flashsale::{
 use crate::support::{
     kafka,
     postgres::TestDatabase,
+    process::free_port,
     redis::{RedisOptions, RedisServer},
     redis_topology::Certificates,
     system::{Servers, System},
+    wait_until,
     wire::Wire,
 };
 
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(2);
+/// An address of another machine, which nobody has (RFC 5737).
+const ELSEWHERE: &str = "192.0.2.1";
 
 /// A server that speaks TLS on one port and plain text on another, which only this file's `redis-cli` uses.
 fn server(certificates: &Certificates, clients: &str) -> (RedisServer, u16) {
-    let port = crate::support::process::free_port();
+    let port = free_port();
     let (tls_port, path) = (port.to_string(), |name| certificates.path(name));
     let (ca, certificate, key) = (path("ca.crt"), path("server.crt"), path("server.key"));
     let more = [
@@ -97,6 +101,87 @@ async fn only_a_server_of_a_trusted_authority_and_the_right_name_is_taken() {
     needless.port = server.port();
     let error = connect(&needless).await.err().unwrap();
     assert!(error.to_string().contains("REDIS_TLS"), "{error}");
+}
+
+/// A Sentinel on this machine that names a primary on another one.
+fn sentinel_of_another_machine() -> (std::process::Child, u16, tempfile::TempDir) {
+    let (dir, port) = (tempfile::tempdir().unwrap(), free_port());
+    let file = dir.path().join("sentinel.conf");
+    let settings =
+        format!("port {port}\nbind 127.0.0.1\nsentinel monitor shop {ELSEWHERE} 6379 1\n");
+    std::fs::write(&file, settings).unwrap();
+    let child = std::process::Command::new("redis-server")
+        .arg(&file)
+        .arg("--sentinel")
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    (child, port, dir)
+}
+
+#[tokio::test]
+async fn no_password_goes_in_clear_to_another_machine_that_is_announced() {
+    let refused = async |config: &RedisConfig| {
+        let error = connect(config).await.err().expect("nobody is there");
+        let told = error.to_string();
+        (matches!(error, ConnectError::PasswordInClear(_)), told)
+    };
+    let announcing = [
+        "--cluster-enabled",
+        "yes",
+        "--cluster-announce-ip",
+        ELSEWHERE,
+    ];
+    let node = RedisServer::start_over(None, RedisOptions::default(), &announcing);
+    assert_eq!(node.cli(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]), "OK");
+    let secret = Some(Secret::new("Pq71xTz"));
+    assert_eq!(
+        node.cli(&[
+            "ACL", "SETUSER", "shop", "on", ">Pq71xTz", "~*", "&*", "+@all"
+        ]),
+        "OK"
+    );
+    let cluster = RedisConfig {
+        cluster_mode: true,
+        username: Some("shop".to_owned()),
+        password: secret.clone(),
+        tls: TlsConfig::NONE,
+        ..node.config(COMMAND_TIMEOUT)
+    };
+    let (mut sentinel, port, _dir) = sentinel_of_another_machine();
+    let sentinels = RedisConfig {
+        sentinel: Some(SentinelConfig {
+            addresses: vec![("127.0.0.1".to_owned(), port)],
+            master: "shop".to_owned(),
+            username: None,
+            password: None,
+        }),
+        cluster_mode: false,
+        ..cluster.clone()
+    };
+    wait_until("the Sentinel answers", COMMAND_TIMEOUT, || async {
+        !refused(&sentinels).await.1.contains("names the primary")
+    })
+    .await;
+    for config in [&cluster, &sentinels] {
+        let (is_refused, told) = refused(config).await;
+        assert!(
+            is_refused && told.contains("ALLOW_PASSWORDS_IN_CLEAR"),
+            "{told}"
+        );
+        assert!(
+            told.contains(ELSEWHERE) && !told.contains("Pq71xTz"),
+            "{told}"
+        );
+        let permitted = RedisConfig {
+            passwords_in_clear: true,
+            command_timeout: Duration::from_millis(200),
+            ..config.clone()
+        };
+        assert!(!refused(&permitted).await.0, "it is permitted");
+    }
+    let _ = sentinel.kill();
+    let _ = sentinel.wait();
 }
 
 #[tokio::test]

@@ -26,6 +26,7 @@ fn environment() -> BTreeMap<String, String> {
         ("KAFKA_SASL_USERNAME", "flashsale"),
         ("KAFKA_SASL_PASSWORD", "other"),
     ] {
+        ("ALLOW_PASSWORDS_IN_CLEAR", "true"),
         environment.insert(name.to_owned(), value.to_owned());
     }
     environment

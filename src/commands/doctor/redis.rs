@@ -152,6 +152,7 @@ mod tests {
             cluster_mode: false,
             sentinel: None,
             tls: crate::config::TlsConfig::NONE,
+            passwords_in_clear: false,
             command_timeout: Duration::from_secs(1),
         };
         let node = Node {

@@ -1,7 +1,10 @@
 //! Reads the settings of Kafka: topics, brokers and how they know the clients.
 
 use super::super::{
-    KafkaConfig, SaslConfig, SaslMechanism, Secret, TlsMode, reader::Reader, tls, with_port,
+    KafkaConfig, SaslConfig, SaslMechanism, Secret, TlsMode,
+    reader::Reader,
+    tls::{self, Named},
+    with_port,
 };
 
 /// Of a broker whose address has no port.
@@ -37,11 +40,14 @@ pub(super) fn kafka(read: &mut Reader, production: bool) -> KafkaConfig {
     }
     let brokers = read.servers("kafka.brokers", KAFKA_PORT);
     let hosts: Vec<_> = brokers.iter().map(|(host, _)| host.as_str()).collect();
-    let tls = tls::read(read, "kafka", &hosts, production);
+    let servers = Named {
+        hosts: &hosts,
+        announce_others: true,
+    };
+    let tls = tls::read(read, "kafka", &servers, production);
+    let is_encrypted = matches!(tls.mode, TlsMode::Require | TlsMode::VerifyFull);
     // rskafka 0.6 takes the part of the address before its first colon as the server name for TLS.
-    if tls.mode != TlsMode::Disable
-        && let Some(host) = hosts.iter().find(|host| host.contains(':'))
-    {
+    if is_encrypted && let Some(host) = hosts.iter().find(|host| host.contains(':')) {
         read.problem(
             "kafka.brokers",
             &format!(
@@ -63,11 +69,13 @@ pub(super) fn kafka(read: &mut Reader, production: bool) -> KafkaConfig {
         replication_factor: read.number("kafka.replication_factor", 1..=100),
         append_timeout: read.millis("kafka.append_timeout_ms", 50..=60_000),
         tls,
-        sasl: sasl(read),
+        sasl: sasl(read, is_encrypted),
     }
 }
 
-fn sasl(read: &mut Reader) -> Option<SaslConfig> {
+/// Without encryption, PLAIN and OAUTHBEARER are refused for brokers on this machine as well: a broker announces the addresses of
+/// others, and rskafka logs in there without asking.
+fn sasl(read: &mut Reader, is_encrypted: bool) -> Option<SaslConfig> {
     /// The kind of mechanism, which decides which other settings are read.
     #[derive(Clone, Copy)]
     enum Chosen {
@@ -91,6 +99,16 @@ fn sasl(read: &mut Reader) -> Option<SaslConfig> {
             ("OAUTHBEARER", Chosen::Token),
         ],
     );
+    let sends_in_clear = matches!(
+        chosen,
+        Chosen::Password(SaslMechanism::Plain) | Chosen::Token
+    );
+    if sends_in_clear && !is_encrypted && !read.flag("server.passwords_in_clear") {
+        read.problem(
+            "kafka.sasl_mechanism",
+            "sends the password or token in clear, since connections are not encrypted (KAFKA_TLS), also to every broker that the named ones announce; use TLS or SCRAM, or set ALLOW_PASSWORDS_IN_CLEAR=true in a private network",
+        );
+    }
     Some(match chosen {
         Chosen::Password(mechanism) => SaslConfig::Password {
             mechanism,

@@ -1,14 +1,21 @@
 //! Reads the settings of PostgreSQL, and of the original's database, which an import reads.
 
 use super::super::{
-    Pooler, PostgresConfig, Secret, TlsConfig, address::Address, reader::Reader, tls,
+    Pooler, PostgresConfig, Secret, TlsConfig, TlsMode,
+    address::Address,
+    reader::Reader,
+    tls::{self, Named},
 };
 
 pub(super) fn postgres(read: &mut Reader, production: bool) -> PostgresConfig {
     let host = postgres_hosts(read, "postgres.host");
     let named = named_hosts(&host);
     let hosts: Vec<&str> = named.iter().map(String::as_str).collect();
-    let tls = tls::read(read, "postgres", &hosts, production);
+    let servers = Named {
+        hosts: &hosts,
+        announce_others: false,
+    };
+    let tls = tls::read(read, "postgres", &servers, production);
     PostgresConfig {
         host,
         tls,
@@ -36,9 +43,17 @@ pub(super) fn original(
         .optional("original.host")
         .map(|_| postgres_hosts(read, "original.host"));
     let is_set = |read: &Reader, setting| read.optional(setting).is_some();
+    // Both share this setting, whose other problems were reported when `ours` was read.
+    let is_elsewhere = |hosts: &str| !tls::are_local(&named_hosts(hosts));
+    if ours.tls.mode == TlsMode::Require
+        && production
+        && host.as_deref().is_some_and(is_elsewhere)
+        && !is_elsewhere(&ours.host)
+    {
+        read.problem("postgres.tls", tls::REQUIRE_REFUSED);
+    }
     PostgresConfig {
         tls: match &host {
-            // Both share this setting, whose problems were reported when `ours` was read.
             Some(host) if read.text("postgres.tls").eq_ignore_ascii_case("auto") => TlsConfig {
                 mode: tls::automatic(named_hosts(host), production),
                 ..ours.tls.clone()

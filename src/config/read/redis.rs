@@ -1,6 +1,10 @@
 //! Reads the settings of Redis, of its Sentinels too.
 
-use super::super::{RedisConfig, Secret, SentinelConfig, reader::Reader, tls};
+use super::super::{
+    RedisConfig, Secret, SentinelConfig,
+    reader::Reader,
+    tls::{self, Named},
+};
 
 /// Of a Sentinel whose address has no port.
 const SENTINEL_PORT: u16 = 26379;
@@ -8,21 +12,29 @@ const SENTINEL_PORT: u16 = 26379;
 pub(super) fn redis(read: &mut Reader, production: bool) -> RedisConfig {
     let (host, port) = read.server("redis.host", "redis.port");
     let sentinel = sentinel(read);
-    let tls = match &sentinel {
-        None => tls::read(read, "redis", &[&host], production),
-        Some(sentinel) => {
-            let hosts = sentinel.addresses.iter().map(|(host, _)| host.as_str());
-            tls::read(read, "redis", &hosts.collect::<Vec<_>>(), production)
-        }
+    let cluster_mode = read.flag("redis.cluster_mode");
+    let hosts: Vec<_> = match &sentinel {
+        None => vec![host.as_str()],
+        Some(sentinel) => sentinel
+            .addresses
+            .iter()
+            .map(|(host, _)| host.as_str())
+            .collect(),
     };
+    let servers = Named {
+        hosts: &hosts,
+        announce_others: cluster_mode || sentinel.is_some(),
+    };
+    let tls = tls::read(read, "redis", &servers, production);
     RedisConfig {
         host,
         port,
         username: read.optional("redis.username"),
         password: read.optional("redis.password").map(Secret::new),
-        cluster_mode: read.flag("redis.cluster_mode"),
+        cluster_mode,
         sentinel,
         tls,
+        passwords_in_clear: read.flag("server.passwords_in_clear"),
         command_timeout: read.millis("redis.command_timeout_ms", 50..=60_000),
     }
 }

@@ -317,10 +317,122 @@ fn in_production_the_certificate_of_a_server_on_another_machine_is_checked() {
         mode(&[production, remote, ("POSTGRES_TLS", "disable")]),
         TlsMode::Disable
     );
+    let local = ("POSTGRES_HOST", "localhost");
     assert_eq!(
-        mode(&[production, remote, ("POSTGRES_TLS", "require")]),
+        mode(&[production, local, ("POSTGRES_TLS", "require")]),
         TlsMode::Require
     );
+    assert_eq!(
+        mode(&[remote, ("POSTGRES_TLS", "require")]),
+        TlsMode::Require
+    );
+}
+
+/// A configuration of production with these variables.
+fn in_production(variables: &[(&str, &str)]) -> Result<Config, ConfigErrors> {
+    let own = [
+        ("APP_ENV", "production"),
+        ("JWT_SECRET", "0123456789abcdef0123456789abcdef"),
+        ("POSTGRES_PASSWORD", "Kd93hSl-own"),
+    ];
+    with(&[&own[..], variables].concat())
+}
+
+#[test]
+fn production_takes_no_certificate_unchecked_from_another_machine() {
+    let sentinel = ("REDIS_SENTINEL_MASTER", "shop");
+    for (server, setting) in [
+        (&[("POSTGRES_HOST", "db.example")][..], "POSTGRES_TLS"),
+        (&[("POSTGRES_HOST", "localhost,db.example")], "POSTGRES_TLS"),
+        (&[("ORIGINAL_POSTGRES_HOST", "db.old")], "POSTGRES_TLS"),
+        (&[("REDIS_HOST", "redis.example")], "REDIS_TLS"),
+        // These announce addresses.
+        (&[("REDIS_CLUSTER_MODE", "true")], "REDIS_TLS"),
+        (&[("REDIS_SENTINELS", "localhost"), sentinel], "REDIS_TLS"),
+        (&[("KAFKA_BROKERS", "localhost:9092")], "KAFKA_TLS"),
+    ] {
+        let require = [server, &[(setting, "require")]].concat();
+        let told = in_production(&require).unwrap_err();
+        assert_eq!(told.0.len(), 1, "{server:?}: {told}");
+        assert!(
+            told.0[0].contains(setting) && told.0[0].contains("verify-full"),
+            "{told}"
+        );
+        assert!(with(&require).is_ok(), "development takes it: {server:?}");
+        let verified = [server, &[(setting, "verify-full")]].concat();
+        assert!(in_production(&verified).is_ok(), "{server:?}");
+    }
+    let local = [("REDIS_HOST", "localhost"), ("REDIS_TLS", "require")];
+    assert!(in_production(&local).is_ok());
+}
+
+#[test]
+fn auto_encrypts_to_every_other_machine_also_to_those_that_are_announced() {
+    let redis = |variables: &[(&str, &str)]| in_production(variables).unwrap().redis.tls.mode;
+    let sentinels = |addresses| {
+        redis(&[
+            ("REDIS_SENTINELS", addresses),
+            ("REDIS_SENTINEL_MASTER", "shop"),
+        ])
+    };
+    let cluster = |host| redis(&[("REDIS_HOST", host), ("REDIS_CLUSTER_MODE", "true")]);
+    assert_eq!(
+        redis(&[("REDIS_HOST", "redis.example")]),
+        TlsMode::VerifyFull
+    );
+    assert_eq!(redis(&[("REDIS_HOST", "127.0.0.1")]), TlsMode::Disable);
+    assert_eq!(sentinels("localhost,sentinel.example"), TlsMode::VerifyFull);
+    assert_eq!(sentinels("localhost,[::1]:26380"), TlsMode::VerifyOthers);
+    assert_eq!(cluster("redis.example"), TlsMode::VerifyFull);
+    assert_eq!(cluster("localhost"), TlsMode::VerifyOthers);
+    let kafka = |brokers| {
+        let config = in_production(&[("KAFKA_BROKERS", brokers)]);
+        config.unwrap().kafka.tls.mode
+    };
+    assert_eq!(
+        kafka("localhost:9092,kafka.example:9092"),
+        TlsMode::VerifyFull
+    );
+    assert_eq!(kafka("localhost:9092,[::1]:9093"), TlsMode::VerifyOthers);
+    let development = with(&[
+        ("REDIS_HOST", "redis.example"),
+        ("KAFKA_BROKERS", "kafka.example"),
+    ])
+    .unwrap();
+    assert_eq!(development.redis.tls.mode, TlsMode::Disable);
+    assert_eq!(development.kafka.tls.mode, TlsMode::Disable);
+}
+
+#[test]
+fn kafka_gets_no_password_in_clear_in_any_environment_unless_a_setting_permits_it() {
+    let variables = |mechanism, brokers, tls| {
+        [
+            ("KAFKA_SASL_MECHANISM", mechanism),
+            ("KAFKA_BROKERS", brokers),
+            ("KAFKA_TLS", tls),
+            ("KAFKA_SASL_USERNAME", "shop"),
+            ("KAFKA_SASL_PASSWORD", "Pq71xTz"),
+            ("KAFKA_SASL_TOKEN_FILE", "/run/token"),
+        ]
+    };
+    let remote = "localhost:9092,kafka.example:9092";
+    // A broker on this machine announces other addresses, which are logged in to as well.
+    let local = "127.0.0.1:9092,[::1]:9093";
+    for load in [with, in_production] {
+        for mechanism in ["PLAIN", "OAUTHBEARER"] {
+            for (brokers, tls) in [(remote, "disable"), (local, "disable"), (local, "auto")] {
+                let variables = variables(mechanism, brokers, tls);
+                let told = load(&variables).unwrap_err().to_string();
+                assert!(told.contains("ALLOW_PASSWORDS_IN_CLEAR"), "{told}");
+                assert!(!told.contains("Pq71xTz"), "{told}");
+                let permitted = [&variables[..], &[("ALLOW_PASSWORDS_IN_CLEAR", "true")]].concat();
+                assert!(load(&permitted).is_ok(), "{mechanism} {brokers} {tls}");
+            }
+            assert!(load(&variables(mechanism, remote, "verify-full")).is_ok());
+        }
+        assert!(load(&variables("SCRAM-SHA-256", remote, "disable")).is_ok());
+    }
+    assert!(in_production(&variables("PLAIN", remote, "auto")).is_ok());
 }
 
 #[test]
@@ -366,8 +478,6 @@ fn the_certificate_of_the_originals_server_is_checked_as_ours_is() {
     for host in ["db.old", "127.0.0.1,db.old:5433"] {
         assert_eq!(mode(host, "auto"), (local, TlsMode::VerifyFull), "{host}");
         assert_eq!(mode(host, "disable"), (local, local), "{host}");
-        let require = TlsMode::Require;
-        assert_eq!(mode(host, "require"), (require, require), "{host}");
     }
     let wrong = with(&[("ORIGINAL_POSTGRES_HOST", "db"), ("POSTGRES_TLS", "yes")]);
     assert_eq!(wrong.unwrap_err().0.len(), 1, "it is told once");

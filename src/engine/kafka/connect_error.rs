@@ -8,6 +8,10 @@ pub enum ConnectError {
     Unreachable(String),
     #[error("Kafka expects TLS on {0}; see KAFKA_TLS and KAFKA_BROKERS")]
     OnlyTls(String),
+    #[error(
+        "a Kafka broker announces {0}, another machine, where connections would not be encrypted; set KAFKA_TLS=verify-full, or KAFKA_TLS=disable in a private network"
+    )]
+    AnnouncedElsewhere(String),
     #[error("Kafka has no TLS on {0}; see KAFKA_TLS and KAFKA_BROKERS")]
     NoTls(String),
     #[error(
@@ -54,6 +58,7 @@ impl ConnectError {
             Self::Unreachable(_) | Self::TokenFile(_) => true,
             Self::OnlyTls(_)
             | Self::NoTls(_)
+            | Self::AnnouncedElsewhere(_)
             | Self::NotTrusted(_)
             | Self::CertificateRefused(_)
             | Self::MechanismRefused { .. }

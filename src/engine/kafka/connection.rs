@@ -44,7 +44,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 pub(super) struct Connection {
     stream: Box<dyn Stream>,
     broker: String,
-    tls: bool,
+    security: Security,
     client_id: String,
     calls: i32,
 }
@@ -102,7 +102,7 @@ impl Connection {
         let mut connection = Self {
             stream,
             broker: broker.to_owned(),
-            tls: security.tls().is_some(),
+            security: security.clone(),
             client_id: client_id.to_owned(),
             calls: 0,
         };
@@ -189,12 +189,12 @@ impl Connection {
             self.stream.read_exact(&mut answer).await?;
             Ok(Ok(answer))
         };
-        let answer = exchange
-            .await
-            .map_err(|error: std::io::Error| connect_error_of(&self.broker, self.tls, &error))?;
+        let answer = exchange.await.map_err(|error: std::io::Error| {
+            connect_error_of(&self.broker, self.security.tls().is_some(), &error)
+        })?;
         let mut answer = match answer {
             Ok(answer) => Bytes::from(answer),
-            Err(TLS_ALERT) if !self.tls => {
+            Err(TLS_ALERT) if self.security.tls().is_none() => {
                 return Err(ConnectError::OnlyTls(self.broker.clone()));
             }
             Err(_) => return Err(unreachable(&format!("{}: this is not Kafka", self.broker))),
@@ -251,10 +251,11 @@ pub(super) async fn metadata_of(
     let request = MetadataRequest::default()
         .with_allow_auto_topic_creation(false)
         .with_topics(Some(topics.collect()));
-    connection
-        .call(request, METADATA_VERSION)
-        .await
-        .map(Metadata)
+    let found = connection.call(request, METADATA_VERSION).await?;
+    for broker in &found.brokers {
+        connection.security.check_announced(broker.host.as_str())?;
+    }
+    Ok(Metadata(found))
 }
 
 impl Metadata {

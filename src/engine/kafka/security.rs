@@ -11,7 +11,7 @@ use rustls::ClientConfig;
 
 use super::ConnectError;
 use crate::{
-    config::{KafkaConfig, SaslConfig, SaslMechanism},
+    config::{KafkaConfig, SaslConfig, SaslMechanism, TlsMode, is_local},
     engine::tls::{self, TlsError},
 };
 
@@ -22,6 +22,8 @@ const LONGEST_TOKEN: usize = 64 << 10;
 #[derive(Clone)]
 pub(super) struct Security {
     tls: Option<Arc<ClientConfig>>,
+    /// Brokers on other machines must not be used, because connections are not encrypted.
+    only_here: bool,
     sasl: Option<SaslConfig>,
 }
 
@@ -38,10 +40,26 @@ pub(super) enum Login {
 
 impl Security {
     pub(super) fn new(config: &KafkaConfig) -> Result<Self, ConnectError> {
+        // This mode is that of named brokers which are all on this machine.
+        let only_here = config.tls.mode == TlsMode::VerifyOthers;
+        let tls = if only_here {
+            None
+        } else {
+            tls::client(&config.tls)?
+        };
         Ok(Self {
-            tls: tls::client(&config.tls)?,
+            tls,
+            only_here,
             sasl: config.sasl.clone(),
         })
+    }
+
+    /// Checks an address that a broker announces.
+    pub(super) fn check_announced(&self, host: &str) -> Result<(), ConnectError> {
+        if self.only_here && !is_local(host) {
+            return Err(ConnectError::AnnouncedElsewhere(host.to_owned()));
+        }
+        Ok(())
     }
 
     pub(super) fn tls(&self) -> Option<Arc<ClientConfig>> {
@@ -184,5 +202,27 @@ impl From<TlsError> for ConnectError {
             }
             TlsError::Provider(_) => Self::Tls(error.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn brokers_of_this_machine_may_not_announce_another_one_unless_that_is_encrypted() {
+        let security = |only_here| Security {
+            tls: None,
+            only_here,
+            sasl: None,
+        };
+        let refused = security(true).check_announced("kafka.example").err();
+        let told = refused.map(|error| error.to_string()).unwrap_or_default();
+        assert!(
+            told.contains("kafka.example") && told.contains("KAFKA_TLS"),
+            "{told}"
+        );
+        assert!(security(true).check_announced("127.0.0.1").is_ok());
+        assert!(security(false).check_announced("kafka.example").is_ok());
     }
 }

@@ -4,20 +4,25 @@
 //! 10.1 cannot follow ASK: it asks the old node again, mistakes replies to other commands for the reply to ASKING, and ends its
 //! connection task when the tries of a command are used up. From then on every command times out.
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use fred::{
     clients::Client,
     prelude::{Builder, Error, ErrorKind},
     types::config::{Config, ServerConfig, TlsConfig, TlsConnector, UnresponsiveConfig},
 };
+use tokio::net::{TcpStream, lookup_host};
 
 use super::{
     acl_rule::rule,
     failure::{self, Lasting},
 };
 use crate::{
-    config::{RedisConfig, Secret, with_port},
+    config::{RedisConfig, Secret, TlsMode, is_local, with_port},
     engine::tls,
 };
 
@@ -77,6 +82,12 @@ pub enum ConnectError {
         "TLS with Redis: {0}; see REDIS_TLS, REDIS_CA_FILE, REDIS_CERT_FILE and REDIS_KEY_FILE"
     )]
     Tls(String),
+    /// The address is another machine's, and the connection would not be encrypted: the password was not sent. Trying again
+    /// will not help, except that Sentinels and nodes of a cluster may announce another address.
+    #[error(
+        "Redis at {0} is another machine, and the password would go there in clear; nothing was sent; set REDIS_TLS=verify-full, or ALLOW_PASSWORDS_IN_CLEAR=true in a private network"
+    )]
+    PasswordInClear(String),
     /// The server answers but accepts no writes: it is a replica, is loading its data, or is out of memory.
     #[error(
         "Redis does not take writes ({0}); see REDIS_HOST and REDIS_PORT, which must name the primary"
@@ -110,6 +121,7 @@ impl ConnectError {
             | Self::RightsMissing { .. }
             | Self::SentinelRefuses(_)
             | Self::WrongMode(_)
+            | Self::PasswordInClear(_)
             | Self::Tls(_) => false,
         }
     }
@@ -161,17 +173,26 @@ impl<'a> Login<'a> {
 }
 
 /// A client that is not connected yet.
-pub(super) fn build(
+pub(super) async fn build(
     config: &RedisConfig,
     address: &Address,
     login: Login<'_>,
 ) -> Result<Client, ConnectError> {
     let timeout = config.command_timeout;
+    let tls = tls(config, address)?;
+    let host = if tls.is_none() && login.password.is_some() && !config.passwords_in_clear {
+        let local = tokio::time::timeout(timeout, local_ip(address)).await;
+        local
+            .map_err(|_| ConnectError::too_late(address))??
+            .to_string()
+    } else {
+        address.host.clone()
+    };
     Builder::from_config(Config {
-        server: ServerConfig::new_centralized(address.host.clone(), address.port),
+        server: ServerConfig::new_centralized(host, address.port),
         username: login.username.map(ToOwned::to_owned),
         password: login.password.map(|password| password.reveal().to_owned()),
-        tls: tls(config)?,
+        tls,
         fail_fast: true, // applies to the first connection only
         ..Config::default()
     })
@@ -198,7 +219,32 @@ pub(super) fn build(
     .map_err(|error| ConnectError::at(address, &error))
 }
 
-fn tls(config: &RedisConfig) -> Result<Option<TlsConfig>, ConnectError> {
+/// The address behind a name of this machine, which a password may be sent to in clear. The client connects to what is returned
+/// here, so that it cannot resolve the name to another machine.
+async fn local_ip(address: &Address) -> Result<IpAddr, ConnectError> {
+    let unreachable = |error| ConnectError::Unreachable(format!("{address}: {error}"));
+    let found = lookup_host((address.host.as_str(), address.port)).await;
+    let found: Vec<_> = found.map_err(unreachable)?.map(|it| it.ip()).collect();
+    let local: Vec<_> = found.into_iter().filter(IpAddr::is_loopback).collect();
+    let Some((last, others)) = local.split_last() else {
+        return Err(ConnectError::PasswordInClear(address.to_string()));
+    };
+    // `localhost` may be ::1 and 127.0.0.1, of which the server listens on one.
+    for ip in others {
+        if TcpStream::connect(SocketAddr::new(*ip, address.port))
+            .await
+            .is_ok()
+        {
+            return Ok(*ip);
+        }
+    }
+    Ok(*last)
+}
+
+fn tls(config: &RedisConfig, address: &Address) -> Result<Option<TlsConfig>, ConnectError> {
+    if config.tls.mode == TlsMode::VerifyOthers && is_local(&address.host) {
+        return Ok(None);
+    }
     let settings =
         tls::client(&config.tls).map_err(|error| ConnectError::Tls(error.to_string()))?;
     let connector = |settings| TlsConnector::Rustls(tokio_rustls::TlsConnector::from(settings));
@@ -209,4 +255,86 @@ fn tls(config: &RedisConfig) -> Result<Option<TlsConfig>, ConnectError> {
 /// bounded by the command timeout.
 pub(super) fn connect_timeout(config: &RedisConfig) -> Duration {
     config.command_timeout * 4
+}
+
+#[cfg(test)]
+mod tests {
+    use fred::interfaces::ClientLike;
+
+    use super::*;
+    use crate::config::TlsConfig as Tls;
+
+    /// An address of another machine, which nobody has (RFC 5737).
+    const ELSEWHERE: &str = "192.0.2.1";
+
+    fn config(mode: TlsMode) -> RedisConfig {
+        RedisConfig {
+            host: "127.0.0.1".to_owned(),
+            port: 6379,
+            username: None,
+            password: Some(Secret::new("Pq71xTz")),
+            cluster_mode: false,
+            sentinel: None,
+            tls: Tls { mode, ..Tls::NONE },
+            passwords_in_clear: false,
+            command_timeout: Duration::from_millis(200),
+        }
+    }
+
+    async fn built(config: &RedisConfig, host: &str) -> Result<Client, ConnectError> {
+        build(config, &Address::new(host, 6379), Login::of(config)).await
+    }
+
+    #[tokio::test]
+    async fn a_password_goes_to_no_other_machine_in_clear() {
+        let plain = config(TlsMode::Disable);
+        let refused = built(&plain, ELSEWHERE).await.err();
+        assert!(
+            matches!(refused, Some(ConnectError::PasswordInClear(_))),
+            "{refused:?}"
+        );
+        let told = refused.map(|error| error.to_string()).unwrap_or_default();
+        assert!(told.contains("ALLOW_PASSWORDS_IN_CLEAR") && told.contains("REDIS_TLS"));
+        assert!(!told.contains("Pq71xTz"), "{told}");
+        for here in ["127.0.0.1", "::1"] {
+            assert!(built(&plain, here).await.is_ok(), "{here}");
+        }
+        let permitted = RedisConfig {
+            passwords_in_clear: true,
+            ..config(TlsMode::Disable)
+        };
+        assert!(built(&permitted, ELSEWHERE).await.is_ok());
+        let no_password = RedisConfig {
+            password: None,
+            ..config(TlsMode::Disable)
+        };
+        assert!(built(&no_password, ELSEWHERE).await.is_ok());
+        assert!(built(&config(TlsMode::Require), ELSEWHERE).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_name_of_this_machine_is_connected_to_as_the_address_that_was_judged() {
+        let client = built(&config(TlsMode::Disable), "localhost").await;
+        let server = client.ok().map(|client| client.client_config().server);
+        let Some(ServerConfig::Centralized { server }) = server else {
+            panic!("{server:?}");
+        };
+        let ip: IpAddr = server.host.parse().unwrap();
+        assert!(ip.is_loopback(), "{ip}");
+    }
+
+    #[test]
+    fn an_announced_address_is_encrypted_to_unless_it_is_this_machine() {
+        let encrypted = |mode, host| {
+            let tls = tls(&config(mode), &Address::new(host, 6379));
+            tls.unwrap().is_some()
+        };
+        for here in ["localhost", "127.0.0.1", "::1"] {
+            assert!(!encrypted(TlsMode::VerifyOthers, here), "{here}");
+            assert!(encrypted(TlsMode::VerifyFull, here), "{here}");
+        }
+        for other in [ELSEWHERE, "redis.example", "10.0.0.7"] {
+            assert!(encrypted(TlsMode::VerifyOthers, other), "{other}");
+        }
+    }
 }

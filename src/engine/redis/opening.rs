@@ -17,7 +17,7 @@ pub(super) async fn open_session(
     address: &Address,
     probe_key: &str,
 ) -> Result<Session, ConnectError> {
-    let client = client::build(config, address, Login::of(config))?;
+    let client = client::build(config, address, Login::of(config)).await?;
     let opening = async {
         let task = client
             .init()

@@ -71,7 +71,7 @@ async fn ask_primary(
         .await
         .map_err(|error| match error {
             ConnectError::CredentialsRefused(cause) => ConnectError::SentinelRefuses(cause),
-            ConnectError::Tls(_) => error,
+            ConnectError::Tls(_) | ConnectError::PasswordInClear(_) => error,
             ConnectError::Unreachable(cause) => ConnectError::NoPrimary(cause),
             other => unknown(other.to_string()),
         })?;

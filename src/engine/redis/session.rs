@@ -68,7 +68,7 @@ impl Session {
         address: &Address,
         login: Login<'_>,
     ) -> Result<Self, ConnectError> {
-        let client = client::build(config, address, login)?;
+        let client = client::build(config, address, login).await?;
         match tokio::time::timeout(client::connect_timeout(config), Box::pin(client.init())).await {
             Ok(Ok(task)) => Ok(Self::of(config, address, &client, task)),
             Ok(Err(error)) => Err(ConnectError::at(address, &error)),

@@ -110,6 +110,7 @@ impl RedisServer {
                 .tls
                 .as_ref()
                 .map_or(TlsConfig::NONE, |tls| tls.client.clone()),
+            passwords_in_clear: false,
             command_timeout,
         }
     }
@@ -256,6 +257,7 @@ pub fn cluster_config(command_timeout: Duration) -> RedisConfig {
         cluster_mode: true,
         sentinel: None,
         tls,
+        passwords_in_clear: false,
         command_timeout,
     }
 }
