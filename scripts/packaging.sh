@@ -35,7 +35,7 @@ compose() {
 # A setting that is missing stops compose by name: no secret has a default.
 compose_wants_secrets() {
     local name settings=target/tools/compose.env told
-    for name in POSTGRES_PASSWORD JWT_SECRET; do
+    for name in POSTGRES_PASSWORD REDIS_PASSWORD JWT_SECRET; do
         grep -v "^$name=" .env.example >"$settings"
         if told=$(compose "$settings" config --quiet 2>&1); then
             echo "docker-compose.yml: it starts without $name" >&2
