@@ -43,9 +43,9 @@ pub enum Event {
     Account,
     /// An operator's decision about a dead letter.
     DeadLetter,
-    /// A token without the right for it was used on a path of operators.
+    /// A path of operators was asked for without a good token, or with one that does not have the right for it.
     AdminAccess,
-    /// A token without the scope for it was used on a path of the shop's programs.
+    /// The same on a path of the shop's programs, whose right is a scope.
     ServiceAccess,
     /// A program asked for a token.
     ServiceToken,

@@ -7,13 +7,14 @@ use actix_web::{
     Error, FromRequest, HttpMessage, HttpRequest,
     body::{BoxBody, MessageBody},
     dev::{Payload, ServiceRequest, ServiceResponse},
+    http::StatusCode,
     middleware::Next,
     web::Data,
 };
 
 use super::shopper::identify;
 use crate::{
-    auth::Directory,
+    auth::{Directory, Identity},
     http::{ApiError, Client, ErrorCode},
     port::{ActionEntry, Actor, IdempotencyKey, Role, Scope, Scopes},
     security::{self, Event},
@@ -82,7 +83,7 @@ impl FromRequest for Operator {
     }
 }
 
-/// The middleware of every path of operators and of programs: 401 without a good token, 403 without the right, and a line in the security log.
+/// The middleware of every path of operators and of programs: 401 without a good token, 403 without the right, and a line in the security log for either.
 pub async fn check<B: MessageBody + 'static>(
     right: Right,
     mut request: ServiceRequest,
@@ -98,17 +99,24 @@ pub async fn check<B: MessageBody + 'static>(
 }
 
 async fn operator(right: Right, request: &mut ServiceRequest) -> Result<Operator, ApiError> {
-    let identity = identify(request.request())?;
-    let directory = request
-        .app_data::<Data<Directory>>()
-        .ok_or(ErrorCode::Internal)?;
-    if !directory.is_known(&identity) {
-        directory.clone().admit(&identity).await?;
-    }
     let client = request.extract::<Client>().await?;
-    let name = format!("user:{}", identity.user);
+    let about = format!("{} {}", request.method(), request.path());
+    let identity = identify(request.request());
+    let name = identity.as_ref().map_or_else(
+        |_| "unknown".to_owned(),
+        |identity| format!("user:{}", identity.user),
+    );
+    let identity = match admitted(identity, request).await {
+        Ok(identity) => identity,
+        Err(refusal) => {
+            let code = refusal.code();
+            if code.status() == StatusCode::UNAUTHORIZED {
+                security::note(right.event(), code.code(), &name, Some(client.0), &about);
+            }
+            return Err(refusal);
+        }
+    };
     if !right.is_of(identity.role, identity.scopes) {
-        let about = format!("{} {}", request.method(), request.path());
         security::note(right.event(), "forbidden", &name, Some(client.0), &about);
         return Err(match right {
             Right::Scope(scope) if identity.role == Role::Service => ApiError::saying(
@@ -123,6 +131,21 @@ async fn operator(right: Right, request: &mut ServiceRequest) -> Result<Operator
         role: identity.role.to_sql().to_owned(),
         address: Some(client.0.address()),
     }))
+}
+
+/// The identity of a token whose account exists and which was not ended.
+async fn admitted(
+    identity: Result<Identity, ApiError>,
+    request: &ServiceRequest,
+) -> Result<Identity, ApiError> {
+    let identity = identity?;
+    let directory = request
+        .app_data::<Data<Directory>>()
+        .ok_or(ErrorCode::Internal)?;
+    if !directory.is_known(&identity) {
+        directory.clone().admit(&identity).await?;
+    }
+    Ok(identity)
 }
 
 #[cfg(test)]

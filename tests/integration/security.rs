@@ -381,6 +381,49 @@ async fn a_flood_of_failed_logins_leaves_lines_and_numbers_and_no_flood() {
             401
         );
     }
+#[tokio::test]
+async fn a_token_that_is_missing_forged_or_expired_on_a_path_of_operators_is_in_the_security_log() {
+    let system = OneProcess::start().await;
+    let settings = [("LOG_FORMAT", "json"), ("TRUSTED_PROXIES", "127.0.0.0/8")];
+    let api = system.serve_as(&settings).await;
+    let long_ago = chrono::Utc::now() - chrono::Duration::days(30);
+    let user = flashsale::ids::UserId::new(1).unwrap();
+    let expired = crate::support::api::tokens()
+        .issue(user, "ann", flashsale::port::Role::Admin, long_ago)
+        .unwrap();
+    let nobody_s = Shopper::nobody()
+        .with_role(flashsale::port::Role::Admin)
+        .token;
+    for token in [None, Some("forged"), Some(&*expired), Some(&*nobody_s)] {
+        let request = api.http.get(format!("{}/api/admin/sales", api.url));
+        let request = request.header("x-forwarded-for", "203.0.113.9");
+        let request = match token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        };
+        assert_eq!(request.send().await.unwrap().status(), 401);
+    }
+    wait_until("all is logged", PATIENCE, || async {
+        security_log(&api.process.output()).len() == 4
+    })
+    .await;
+    let output = api.process.output();
+    for line in security_log(&output) {
+        assert_eq!(line["event"], "admin_access", "{line}");
+        assert_eq!(line["about"], "GET /api/admin/sales", "{line}");
+        assert_eq!(line["address"], "203.0.113.9", "{line}");
+    }
+    let told: Vec<_> = security_log(&output)
+        .iter()
+        .map(|line| line["outcome"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(
+        told[..3],
+        ["token_missing", "token_invalid", "token_expired"]
+    );
+    assert!(!output.contains(&expired), "no token is logged");
+}
+
     assert_eq!(log_in(&api, "somebody", "wrong", "203.0.113.2").await, 401);
     let page = reqwest::get(format!("{}/metrics", api.url)).await.unwrap();
     let counted = "flashsale_logins_total{outcome=\"wrong_credentials\"} 1035";
