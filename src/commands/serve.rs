@@ -71,7 +71,12 @@ impl Serve {
         // Before the servers are waited for, so that a port in use is reported at once.
         let (port, metrics_port) = self.take_ports(&config).await?;
         let address = port.address()?;
-        warn_of_development(&config, address);
+        if !config.server.production {
+            warn_if_reachable(address, "HOST");
+            if let Some(metrics_port) = &metrics_port {
+                warn_if_reachable(metrics_port.address()?, "METRICS_HOST");
+            }
+        }
         let url = format!("http://{}:{}", reachable(address.ip()), address.port());
         let embedded = match self.target.data_dir(&config)? {
             Some(directory) => {
@@ -135,16 +140,6 @@ impl Serve {
     }
 }
 
-/// Known secrets are taken in development, so that a network must not reach it by oversight.
-fn warn_of_development(config: &Config, address: SocketAddr) {
-    if !config.server.production && !address.ip().is_loopback() {
-        tracing::warn!(
-            %address,
-            "development on an address that other machines reach: known secrets are taken and limits stand back; set NODE_ENV=production, or HOST=127.0.0.1"
-        );
-    }
-}
-
 /// Serves operators, health and metrics on a port of their own, if there is one.
 fn serve_inside(
     lifecycle: &Lifecycle,
@@ -166,6 +161,16 @@ fn serve_inside(
         }
     }
     Ok(())
+}
+
+/// Warns of development on a listener that other machines reach. That of `METRICS_PORT` serves logins and operators, too.
+fn warn_if_reachable(address: SocketAddr, setting: &str) {
+    if !address.ip().is_loopback() {
+        tracing::warn!(
+            %address,
+            "development on an address that other machines reach: known secrets are taken and limits stand back; set NODE_ENV=production, or {setting}=127.0.0.1"
+        );
+    }
 }
 
 /// The engines of this process, and what operators work with.

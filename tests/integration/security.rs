@@ -76,6 +76,17 @@ async fn development_on_an_address_that_others_reach_warns() {
     assert!(warns(&[("HOST", "0.0.0.0")]).await);
     assert!(!warns(&[("HOST", "127.0.0.1")]).await);
     assert!(!warns(&[("HOST", "0.0.0.0"), PRODUCTION]).await);
+    // The second listener takes logins and operators, too.
+    let port = free_port().to_string();
+    let metrics = |host| {
+        [
+            ("HOST", "127.0.0.1"),
+            ("METRICS_PORT", &*port),
+            ("METRICS_HOST", host),
+        ]
+    };
+    assert!(warns(&metrics("0.0.0.0")).await);
+    assert!(!warns(&metrics("127.0.0.1")).await);
 }
 
 /// An API in production, with metrics and probes on a port of their own.
