@@ -15,6 +15,8 @@ pub struct AttemptLimit {
     by_user: Limiter,
     /// Limits many accounts of one network together: they belong to a company, or to one person.
     by_network: NetworkLimiter,
+    /// True if the limit of networks applies to clients on this machine, too.
+    loopback: bool,
 }
 
 impl AttemptLimit {
@@ -23,14 +25,15 @@ impl AttemptLimit {
         Self {
             by_user: Limiter::new(config.attempts_per_user, MINUTE),
             by_network: NetworkLimiter::new(config.attempts_per_address, MINUTE),
+            loopback: config.loopback,
         }
     }
 
-    /// Counts a press, or refuses it. A press above the shopper's own limit does not count for the network. This machine has no
-    /// limit as a network: a press from it comes from a test, or from a proxy that `TRUSTED_PROXIES` does not name.
+    /// Counts a press, or refuses it. A press above the shopper's own limit does not count for the network. Whether
+    /// this machine has a limit as a network is one setting for presses, logins and registrations.
     pub fn check(&self, user: UserId, from: Network) -> Result<(), TooMany> {
         self.check_user(user)?;
-        if from.is_loopback() {
+        if from.is_loopback() && !self.loopback {
             return Ok(());
         }
         self.by_network.take(from, 1)
@@ -57,17 +60,28 @@ mod tests {
             .count()
     }
 
-    #[test]
-    fn many_accounts_of_one_network_share_its_allowance() {
-        let limit = AttemptLimit::new(&LimitsConfig {
+    fn limit(loopback: bool) -> AttemptLimit {
+        AttemptLimit::new(&LimitsConfig {
             logins_per_address: 0,
             failed_logins_per_account: 0,
             registrations_per_address: 0,
             registrations_per_account: 0,
             attempts_per_user: 6,
             attempts_per_address: 60,
-            loopback: true,
-        });
+            loopback,
+        })
+    }
+
+    #[test]
+    fn this_machine_has_the_limit_of_a_network_if_the_setting_says_so() {
+        let here = IpAddr::from([127, 0, 0, 1]);
+        assert_eq!(pressed(&limit(true), 1..101, here), 60);
+        assert_eq!(pressed(&limit(false), 1..101, here), 600);
+    }
+
+    #[test]
+    fn many_accounts_of_one_network_share_its_allowance() {
+        let limit = limit(false);
         let [one, other] = [[192, 0, 2, 1], [198, 51, 100, 1]].map(IpAddr::from);
         assert_eq!(pressed(&limit, 1..2, one), 6, "of a shopper");
         assert_eq!(pressed(&limit, 2..1_000, one), 54, "of the network");
