@@ -147,12 +147,18 @@ async fn a_thousand_shoppers_get_what_they_were_told_while_a_slot_moves_and_its_
         cluster.begin_migration(slot, from, to);
         while cluster.move_keys(slot, from, to, 1) > 0 {}
         cluster.end_migration(slot, from, to);
+        let moved = Instant::now();
         known(watched.load(Ordering::Relaxed) + 100);
         cluster.nodes[to].kill();
-        cluster
+        wait_for("a replica is elected", || {
+            cluster
+                .owner_seen_by(from, slot)
+                .is_some_and(|node| node != to && cluster.nodes[node].is_primary())
+        });
+        (cluster, [moved, Instant::now()])
     });
     let rush = Rush::run(&api, sale, shoppers, known).await;
-    let _cluster = disturbing.await.unwrap();
+    let (_cluster, events) = disturbing.await.unwrap();
     eprintln!(
         "nobody was accepted for {:?}; {} refusals, {} in doubt",
         rush.longest_gap(),
@@ -160,6 +166,10 @@ async fn a_thousand_shoppers_get_what_they_were_told_while_a_slot_moves_and_its_
         rush.in_doubt
     );
     assert!(rush.refused > 0, "nobody noticed");
+    for (event, what) in events.into_iter().zip(["migration", "election"]) {
+        let waited = rush.accepted_after(event);
+        assert!(waited < BACK, "{waited:?} after the {what}");
+    }
     let balance = system.check_promises(sale).await;
     assert_eq!((balance.orders, balance.remaining), (400, 0));
     assert_eq!((rush.accepted.len(), rush.sold_out), (400, 600));

@@ -110,11 +110,11 @@ async fn a_sale_whose_primary_is_killed(mut old: RedisServer, new: RedisServer) 
             watched.load(Ordering::Relaxed) >= 100
         });
         old.kill();
-        old
+        wait_for("the replica is elected", || new.is_primary());
+        (old, new, Instant::now())
     });
     let rush = Rush::run(&api, sale, shoppers, known).await;
-    let _old = killing.await.unwrap();
-    assert!(new.is_primary());
+    let (_old, _new, elected) = killing.await.unwrap();
     eprintln!(
         "nobody was accepted for {:?}; {} refusals, {} in doubt",
         rush.longest_gap(),
@@ -122,6 +122,8 @@ async fn a_sale_whose_primary_is_killed(mut old: RedisServer, new: RedisServer) 
         rush.in_doubt
     );
     assert!(rush.refused > 0, "nobody noticed the kill");
+    let waited = rush.accepted_after(elected);
+    assert!(waited < BACK, "{waited:?} after the election");
     let balance = system.check_promises(sale).await;
     assert_eq!((balance.orders, balance.remaining), (300, 0));
     assert_eq!((rush.accepted.len(), rush.sold_out), (300, 700));

@@ -67,6 +67,13 @@ impl Rush {
         rush
     }
 
+    /// How long after an event the next shopper was accepted.
+    pub fn accepted_after(&self, event: Instant) -> Duration {
+        let times = self.accepted.iter().map(|(_, at)| *at);
+        let next = times.filter(|at| *at >= event).min();
+        next.expect("somebody was accepted after it") - event
+    }
+
     /// The longest time in which nobody was accepted.
     pub fn longest_gap(&self) -> Duration {
         let mut times: Vec<_> = self.accepted.iter().map(|(_, at)| *at).collect();
