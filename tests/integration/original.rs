@@ -17,11 +17,12 @@ use crate::support::{
     api::{Api, Shopper},
     postgres::TestDatabase,
     process::{Process, complaint},
-    system::{OneProcess, System},
+    system::{OneProcess, Servers, System},
 };
 
 on_systems! {
     its_programs_get_through_with_their_default_settings,
+    its_programs_get_through_on_what_seed_made,
     refused_attempts_have_its_status_if_that_is_wanted,
 }
 
@@ -76,6 +77,58 @@ async fn its_programs_get_through_with_their_default_settings(system: impl Syste
         ))
         .await;
     programs::log_in_as_admin(&api.url).await;
+}
+
+/// Settings of the test system that a user of the defaults does not have. Empty counts as not set.
+const NO_SETTINGS_OF_TESTS: &[(&str, &str)] = &[
+    ("LIMIT_LOGINS_PER_ADDRESS", ""),
+    ("LIMIT_FAILED_LOGINS_PER_ACCOUNT", ""),
+    ("LIMIT_REGISTRATIONS_PER_ADDRESS", ""),
+    ("LIMIT_REGISTRATIONS_PER_ACCOUNT", ""),
+    ("LIMIT_ATTEMPTS_PER_USER", ""),
+    ("POSTGRES_POOL_SIZE", ""),
+    ("POSTGRES_POOL_TIMEOUT_MS", ""),
+    ("PASSWORD_MEMORY_KIB", ""),
+    ("PASSWORD_PASSES", ""),
+];
+
+/// A system on which `seed` can be run.
+trait Seeded: System {
+    fn seed(&self) -> Process;
+}
+
+impl Seeded for Servers {
+    fn seed(&self) -> Process {
+        self.run_with(&["seed"], NO_SETTINGS_OF_TESTS)
+    }
+}
+
+impl Seeded for OneProcess {
+    fn seed(&self) -> Process {
+        self.run_with(&["seed"], NO_SETTINGS_OF_TESTS)
+    }
+}
+
+/// The admin's account, the sale and its stock are those of `seed`, and the hashes cost what they cost.
+async fn its_programs_get_through_on_what_seed_made(system: impl Seeded) {
+    let seed = system.seed();
+    let (done, output) = seed.outcome().await;
+    assert!(done, "{output}");
+    let _worker = system.worker().await;
+    let api = system.serve_as(NO_SETTINGS_OF_TESTS).await;
+    let sale = system.number("SELECT max(id) FROM flash_sales").await;
+    api.wait_until_open(&system, sale).await;
+    let report = programs::stress(&api.url).await;
+    let expected = programs::Report {
+        registered: programs::USERS,
+        logged_in: programs::USERS,
+        succeeded: programs::USERS,
+        failed: 0,
+    };
+    assert_eq!(report, expected);
+    programs::log_in_as_admin(&api.url).await;
+    let balance = system.check_promises(sale).await;
+    assert_eq!(balance.orders, i64::try_from(programs::USERS).unwrap());
 }
 
 #[tokio::test]
