@@ -1,5 +1,5 @@
 # Two stages: `build` compiles the program, the last one is the image that runs. scripts/image.py replays these steps
-# without an engine: `make image` checks the plan, `make image-check` builds.
+# without an engine: `make packaging` checks the plan, `make image-check` builds.
 #
 # The bases are pinned by exact tag. Release machines that reach an image registry can pin them by digest as well
 # (`docker buildx imagetools inspect TAG`).
