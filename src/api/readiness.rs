@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use chrono::{DateTime, Utc};
 use metrics::gauge;
 use serde::Serialize;
 use tokio::{
@@ -211,21 +212,30 @@ impl Readiness {
         let Ok(Ok(told)) = timeout(PATIENCE, self.gate.now()).await else {
             return State::Up;
         };
-        // It was told at some moment between these two.
-        let (ahead, behind) = (before - told, told - self.clock.now());
-        let offset = ahead.max(behind).to_std().unwrap_or_default();
-        if offset <= LARGEST_OFFSET {
-            return State::Up;
-        }
-        if self.throttles.clock.allow() {
-            let direction = if ahead > behind { "ahead of" } else { "behind" };
-            tracing::warn!(
-                "not ready: this machine's clock is {} s {direction} the stock gate's",
-                offset.as_secs()
-            );
-        }
-        State::Down
+        clock_state(&self.throttles.clock, before, told, self.clock.now())
     }
+}
+
+/// Compares this machine's clock with a time that the gate told at some moment between `before` and `after`.
+fn clock_state(
+    throttle: &LogThrottle,
+    before: DateTime<Utc>,
+    told: DateTime<Utc>,
+    after: DateTime<Utc>,
+) -> State {
+    let (ahead, behind) = (before - told, told - after);
+    let offset = ahead.max(behind).to_std().unwrap_or_default();
+    if offset <= LARGEST_OFFSET {
+        return State::Up;
+    }
+    if throttle.allow() {
+        let direction = if ahead > behind { "ahead of" } else { "behind" };
+        tracing::warn!(
+            "not ready: this machine's clock is {} s {direction} the stock gate's",
+            offset.as_secs()
+        );
+    }
+    State::Down
 }
 
 fn is_ready(dependencies: Dependencies, without_ledger: bool) -> bool {
@@ -316,6 +326,22 @@ mod tests {
             serde_json::to_string(&up).unwrap(),
             r#"{"gate":"up","log":"up","ledger":"up","clock":"up","settlement":"up"}"#
         );
+    }
+
+    #[test]
+    fn a_clock_is_down_above_three_seconds_in_either_direction() {
+        let here = DateTime::UNIX_EPOCH;
+        // The gate's answer took 100 ms.
+        let state = |told: i64| {
+            let at = |millis| here + chrono::Duration::milliseconds(millis);
+            clock_state(&LogThrottle::new(), here, at(told), at(100))
+        };
+        for told in [-3_000, -2_000, 0, 50, 100, 3_100] {
+            assert_eq!(state(told), State::Up, "told {told} ms");
+        }
+        for told in [-600_000, -4_000, -3_001, 3_101, 4_100, 600_000] {
+            assert_eq!(state(told), State::Down, "told {told} ms");
+        }
     }
 
     #[test]

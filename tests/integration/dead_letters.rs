@@ -155,9 +155,14 @@ async fn decide_about_both(
     assert_eq!(system.decisions().await, 0);
 
     let reason = ["--reason", "a test's"];
-    system
+    let output = system
         .answer(&[&["discard", &garbage], &reason[..]].concat())
         .await;
+    let is_noted = |line: &str| {
+        let parts = ["security", "dead_letter", "discarded", "ann", &garbage];
+        parts.iter().all(|part| line.contains(part)) && line.contains("left_out")
+    };
+    assert!(output.lines().any(is_noted), "no line of it: {output}");
     let refusal = system
         .refusal(&[&["discard", &garbage], &reason[..]].concat())
         .await;

@@ -69,6 +69,47 @@ async fn a_server_that_answers_but_takes_no_writes_is_not_ready_and_comes_back()
     comes_back(&ledger, "after").await;
 }
 
+#[tokio::test]
+async fn a_session_whose_server_had_no_room_on_disk_is_replaced() {
+    let server = PostgresServer::start().await;
+    let config = migrated(&server).await;
+    let ledger = PostgresLedger::connect(&config).await.unwrap();
+    register(&ledger, "before").await.unwrap();
+    let client = server.client("shop").await;
+    let own: i32 = client
+        .query_one("SELECT pg_backend_pid()", &[])
+        .await
+        .unwrap()
+        .get(0);
+    let sessions = async || {
+        let pids = "SELECT pid FROM pg_stat_activity WHERE usename = 'shop' AND pid <> $1 AND backend_type = 'client backend' ORDER BY pid";
+        let rows = client.query(pids, &[&own]).await.unwrap();
+        rows.iter()
+            .map(|row| row.get::<_, i32>(0))
+            .collect::<Vec<_>>()
+    };
+    for (code, is_kept) in [("53100", false), ("22001", true)] {
+        let refuse = format!(
+            "CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '{code}'; END $$;
+             CREATE TRIGGER refuse BEFORE INSERT ON users EXECUTE FUNCTION refuse()"
+        );
+        client.batch_execute(&refuse).await.unwrap();
+        let before = sessions().await;
+        assert!(register(&ledger, "meanwhile").await.is_err());
+        client
+            .batch_execute("DROP TRIGGER refuse ON users")
+            .await
+            .unwrap();
+        wait_until("the ledger takes writes", BACK, || async {
+            register(&ledger, &format!("after-{code}")).await.is_ok()
+        })
+        .await;
+        let after = sessions().await;
+        let all_kept = before.iter().all(|pid| after.contains(pid));
+        assert_eq!(all_kept, is_kept, "{code}: {before:?}, then {after:?}");
+    }
+}
+
 /// What a role or a database is set to holds for the whole session, also when it is taken back.
 #[tokio::test]
 async fn sessions_that_began_read_only_are_not_kept() {

@@ -11,6 +11,7 @@ use crate::support::{
     redis_topology::{OwnCluster, wait_for},
     system::{Servers, System},
     wait_until,
+    wire::Wire,
 };
 
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(2);
@@ -119,6 +120,32 @@ async fn a_redis_without_memory_rights_or_primary_refuses_and_recovers() {
     scene.refuses("MASTERDOWN").await;
     told(&["REPLICAOF", "NO", "ONE"]);
     scene.recovers("MASTERDOWN").await;
+}
+
+/// The connection stays open, and no command is answered. A new connection to the same address leads to another server.
+#[tokio::test]
+async fn a_connection_on_which_commands_only_time_out_is_replaced() {
+    let servers = [(), ()].map(|()| RedisServer::start(RedisOptions::default()));
+    let [silent, other] = &servers;
+    let wire = Wire::to("127.0.0.1", silent.port()).await;
+    let mut redis = silent.config(COMMAND_TIMEOUT);
+    redis.port = wire.port;
+    let scene = Scene::on(redis).await;
+    silent.pause();
+    wire.lead_to(other.port());
+    let ready_again = async || {
+        let page = scene
+            .api
+            .http
+            .get(format!("{}/metrics", scene.api.url))
+            .send();
+        let page = page.await.unwrap().text().await.unwrap();
+        let counted = "flashsale_redis_connections_discarded_total{cause=\"silence\"}";
+        let line = page.lines().find(|line| line.starts_with(counted));
+        line.is_some_and(|line| !line.ends_with(" 0")) && scene.is_ready().await
+    };
+    wait_until("a new connection is used", BACK, ready_again).await;
+    silent.resume();
 }
 
 #[tokio::test]

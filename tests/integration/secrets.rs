@@ -8,10 +8,11 @@ use crate::support::{process::Process, system::OneProcess};
 const PLANTED: &str = "pl4nted";
 
 /// The settings that are secrets.
-const SECRETS: [&str; 6] = [
+const SECRETS: [&str; 7] = [
     "JWT_SECRET",
     "JWT_SECRET_PREVIOUS",
     "POSTGRES_PASSWORD",
+    "ORIGINAL_POSTGRES_PASSWORD",
     "REDIS_PASSWORD",
     "REDIS_SENTINEL_PASSWORD",
     "KAFKA_SASL_PASSWORD",
@@ -25,8 +26,8 @@ fn environment() -> BTreeMap<String, String> {
         ("KAFKA_SASL_MECHANISM", "PLAIN"),
         ("KAFKA_SASL_USERNAME", "flashsale"),
         ("KAFKA_SASL_PASSWORD", "other"),
-    ] {
         ("ALLOW_PASSWORDS_IN_CLEAR", "true"),
+    ] {
         environment.insert(name.to_owned(), value.to_owned());
     }
     environment
@@ -255,6 +256,7 @@ async fn no_command_shows_the_secrets_that_it_uses() {
             &["audit"],
             &["dead-letters", "list"],
             &["stress", "--mint-tokens"],
+            &["import", "--from-original", "elsewhere"],
         ] {
             let (success, output) = run_in(home.path(), command, environment).await;
             assert!(!success, "{command:?}: {output}");

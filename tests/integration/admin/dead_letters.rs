@@ -44,6 +44,12 @@ async fn dead_letters_are_read_and_decided_about_while_the_process_serves() {
             .await
             .is_replayed()
     );
+    let log = api.process.output();
+    let is_noted = |line: &&str| {
+        let parts = ["security", "dead_letter", "discarded", "0:4", "127.0.0.1"];
+        parts.iter().all(|part| line.contains(part)) && line.contains("left_out")
+    };
+    assert_eq!(log.lines().filter(is_noted).count(), 1, "{log}");
     let again = desk.post(path, body).await;
     assert_eq!((again.status, again.code()), (409, "not_allowed"));
     let shown = desk.get("/dead-letters/0:4").await.expect(200);
