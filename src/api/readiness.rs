@@ -322,6 +322,31 @@ mod tests {
         assert!(!is_ready(without_ledger, false));
         assert!(is_ready(without_ledger, true));
         assert!(!is_ready(without_gate, true));
+        for (name, without) in [
+            (
+                "log",
+                Dependencies {
+                    log: State::Down,
+                    ..up
+                },
+            ),
+            (
+                "clock",
+                Dependencies {
+                    clock: State::Down,
+                    ..up
+                },
+            ),
+            (
+                "settlement",
+                Dependencies {
+                    settlement: State::Late,
+                    ..up
+                },
+            ),
+        ] {
+            assert!(!is_ready(without, true), "{name}");
+        }
         assert_eq!(
             serde_json::to_string(&up).unwrap(),
             r#"{"gate":"up","log":"up","ledger":"up","clock":"up","settlement":"up"}"#
