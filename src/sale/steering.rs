@@ -231,16 +231,19 @@ impl Steering {
         let out = async {
             // With a unit that is not sold again the sale has one less. The gate must know before it has the unit: it would
             // sell it.
-            let Applied::At(_) = self.settle_terms(order.sale).await.ok()?.applied else {
+            let steered = self.settle_terms(order.sale).await.ok()?;
+            let Applied::At(now) = steered.applied else {
                 return None;
             };
             let holders = [holder];
             let ended = self
                 .ask(async |gate| gate.end_orders(order.sale, order.product, &holders).await)
                 .await;
-            let EndOrdersOutcome::TakenOut = ended? else {
-                return None;
-            };
+            match ended? {
+                EndOrdersOutcome::TakenOut => {}
+                EndOrdersOutcome::NotOpen if self.is_forgotten(&steered.sale, now) => {}
+                EndOrdersOutcome::NotOpen => return None,
+            }
             let ended = EndedOrder {
                 sale: order.sale,
                 holder,
@@ -307,7 +310,7 @@ impl Steering {
                     }
                 }
                 Some(TermsOutcome::NotOpen)
-                    if is_out_of_reach(before, now) && is_out_of_reach(&after, now) =>
+                    if self.is_out_of_reach(before, now) && self.is_out_of_reach(&after, now) =>
                 {
                     return Applied::At(now);
                 }
@@ -317,6 +320,24 @@ impl Steering {
                 }
             }
         }
+    }
+
+    /// Whether nobody can buy by these terms of a sale that the gate does not have open. It would be loaded with the newest ones; if it
+    /// is being loaded with older ones at this moment, the control loop corrects them long before the start, or has done so.
+    fn is_out_of_reach(&self, sale: &SaleRecord, now: DateTime<Utc>) -> bool {
+        match phase(sale, now) {
+            Phase::Draft => true,
+            Phase::Scheduled => sale.window.start > now + FAR,
+            Phase::Open | Phase::Paused => false,
+            Phase::Ended | Phase::Cancelled => {
+                sale.updated_at < now - FAR || self.is_forgotten(sale, now)
+            }
+        }
+    }
+
+    /// Whether a sale that the gate does not have open is never loaded again.
+    fn is_forgotten(&self, sale: &SaleRecord, now: DateTime<Utc>) -> bool {
+        sale.window.end + self.keep <= now
     }
 
     /// What the gate answers; `None` if it is elsewhere, or does not answer in time.
@@ -370,17 +391,6 @@ impl Steering {
         Err(AdminError::Stale {
             current: record.version,
         })
-    }
-}
-
-/// Whether nobody can buy by these terms of a sale that the gate does not have open. It would be loaded with the newest ones; if it
-/// is being loaded with older ones at this moment, the control loop corrects them long before the start, or has done so.
-fn is_out_of_reach(sale: &SaleRecord, now: DateTime<Utc>) -> bool {
-    match phase(sale, now) {
-        Phase::Draft => true,
-        Phase::Scheduled => sale.window.start > now + FAR,
-        Phase::Open | Phase::Paused => false,
-        Phase::Ended | Phase::Cancelled => sale.updated_at < now - FAR,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use flashsale::{
     clock::{Clock, SystemClock},
     ids::{AttemptId, ProductId, SaleId, UserId},
@@ -221,6 +221,11 @@ impl Node {
 
     /// Settles an attempt that is the next record of the first partition.
     pub async fn settle(&self, holder: Holder) -> Settlement {
+        self.settle_at(holder, SystemClock.now()).await
+    }
+
+    /// The same for one that was made at another time.
+    pub async fn settle_at(&self, holder: Holder, at: DateTime<Utc>) -> Settlement {
         let (group, topic) = (settings().group, TOPIC.to_owned());
         let member = Member {
             group: group.clone(),
@@ -239,7 +244,10 @@ impl Node {
             from,
             to: Offset(from.0 + 1),
             last: Some(holder.attempt),
-            attempts: vec![self.attempt(holder)],
+            attempts: vec![Attempt {
+                at,
+                ..self.attempt(holder)
+            }],
             rejected: Vec::new(),
             reached: None,
         };

@@ -10,15 +10,19 @@ use flashsale::{
     clock::{Clock, SystemClock},
     ids::{AttemptId, SaleId, UserId},
     port::{
-        GateReads, GateStatus, Holder, MovementMode, MovementState, Reservations, ReserveOutcome,
-        Restock, SaleChange, SaleSwitch, SaleTermsControl, WithdrawOutcome, Withdrawals,
+        EndedOrders, GateReads, GateStatus, Holder, MovementMode, MovementState, Outcome,
+        Reservations, ReserveOutcome, Restock, SaleChange, SaleSwitch, SaleTermsControl,
+        WithdrawOutcome, Withdrawals,
     },
 };
 use flashsale_simulator::model::LedgerRead;
 use futures::FutureExt;
 use uuid::Uuid;
 
-use crate::bed::{Bed, listing};
+use crate::bed::{Bed, Node, holder, listing};
+
+/// How often the control loop searches for changes of sales that are no longer listed.
+const UNLISTED_EVERY: Duration = Duration::from_secs(1);
 
 #[tokio::test]
 async fn a_ledger_set_back_to_a_pending_withdrawal_is_found_and_the_sale_loaded_anew() {
@@ -169,9 +173,33 @@ async fn withdrawals_of_sales_that_are_not_listed_any_more_are_refused() {
         begun.unwrap().id
     };
     let pending = [begin(old), begin(last)];
-    tokio::time::advance(Duration::from_mins(1)).await;
+    tokio::time::advance(UNLISTED_EVERY).await;
     bed.rounds(1).await;
     let closed = bed.ledger.movements(&pending).await.unwrap();
     assert_eq!(closed.len(), 2);
     assert!(closed.iter().all(|row| row.state == MovementState::Refused));
+}
+
+#[tokio::test(start_paused = true)]
+async fn ended_orders_of_sales_that_are_not_listed_any_more_are_noted() {
+    let mut bed = Bed::with(2).await;
+    let (old, last) = (SaleId::new(2).unwrap(), SaleId::new(3).unwrap());
+    bed.ledger.add_sale(listing(old, 5, -TimeDelta::days(3)));
+    bed.ledger.add_sale(listing(last, 5, -TimeDelta::days(2)));
+    let long_ago = SystemClock.now() - TimeDelta::days(4);
+    for (number, sale) in (1..).zip([old, last]) {
+        let bought = holder(number);
+        bed.ledger.add_shopper(bought.user);
+        let node = Node { sale, ..bed.node() };
+        assert_eq!(
+            node.settle_at(bought, long_ago).await.outcome,
+            Outcome::Ordered
+        );
+        let ended = bed.ledger.cancel_order(sale, bought.user, Restock::Yes);
+        assert_eq!(ended, Some(bought.attempt));
+    }
+    tokio::time::advance(UNLISTED_EVERY).await;
+    bed.rounds(1).await;
+    let left = bed.ledger.ended_orders(&[old, last], 9).await.unwrap();
+    assert_eq!(left, [], "nothing is left for the gate to do");
 }

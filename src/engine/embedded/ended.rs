@@ -1,6 +1,7 @@
 //! Orders that have ended and that the gate has not yet taken out. Triggers on `orders` insert the rows.
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use diesel::{
     SqliteConnection,
     prelude::*,
@@ -19,8 +20,16 @@ use crate::{
 /// Leaves out orders with the status SUCCESS: an operator has set the status back by hand. A trigger notes such an order again
 /// when it ends anew.
 const TO_APPLY: &str = "
-    SELECT attempt_id, user_id FROM released_orders r
+    SELECT attempt_id, flash_sale_id, user_id FROM released_orders r
     WHERE flash_sale_id = ? AND applied_at IS NULL
+        AND NOT EXISTS (SELECT 1 FROM orders o WHERE o.attempt_id = r.attempt_id
+            AND o.flash_sale_id = r.flash_sale_id AND o.user_id = r.user_id AND o.status = 'SUCCESS')
+    LIMIT ?";
+
+const UNLISTED: &str = "
+    SELECT r.attempt_id, r.flash_sale_id, r.user_id
+    FROM released_orders r JOIN flash_sales s ON s.id = r.flash_sale_id
+    WHERE r.applied_at IS NULL AND s.end_time <= ?
         AND NOT EXISTS (SELECT 1 FROM orders o WHERE o.attempt_id = r.attempt_id
             AND o.flash_sale_id = r.flash_sale_id AND o.user_id = r.user_id AND o.status = 'SUCCESS')
     LIMIT ?";
@@ -34,7 +43,21 @@ struct EndedRow {
     #[diesel(sql_type = Binary)]
     attempt_id: Vec<u8>,
     #[diesel(sql_type = BigInt)]
+    flash_sale_id: i64,
+    #[diesel(sql_type = BigInt)]
     user_id: i64,
+}
+
+impl EndedRow {
+    fn order(self) -> Option<EndedOrder> {
+        Some(EndedOrder {
+            sale: SaleId::new(self.flash_sale_id)?,
+            holder: Holder {
+                user: UserId::new(self.user_id)?,
+                attempt: attempt_id(&self.attempt_id)?,
+            },
+        })
+    }
 }
 
 #[async_trait]
@@ -49,6 +72,15 @@ impl EndedOrders for SqliteLedger {
             .store
             .read(move |conn| to_apply(conn, &sales, limit))
             .await?)
+    }
+
+    async fn unlisted_ended_orders(
+        &self,
+        since: DateTime<Utc>,
+        limit: u32,
+    ) -> Result<Vec<EndedOrder>, LedgerError> {
+        let work = move |conn: &mut SqliteConnection| unlisted(conn, since, limit);
+        Ok(self.store.read(work).await?)
     }
 
     async fn note_ended(&self, orders: &[EndedOrder]) -> Result<(), LedgerError> {
@@ -68,17 +100,21 @@ pub(super) fn to_apply(
             .bind::<BigInt, _>(sale.value())
             .bind::<BigInt, _>(i64::from(limit))
             .load(conn)?;
-        ended.extend(rows.into_iter().filter_map(|row| {
-            Some(EndedOrder {
-                sale: *sale,
-                holder: Holder {
-                    user: UserId::new(row.user_id)?,
-                    attempt: attempt_id(&row.attempt_id)?,
-                },
-            })
-        }));
+        ended.extend(rows.into_iter().filter_map(EndedRow::order));
     }
     Ok(ended)
+}
+
+pub(super) fn unlisted(
+    conn: &mut SqliteConnection,
+    since: DateTime<Utc>,
+    limit: u32,
+) -> QueryResult<Vec<EndedOrder>> {
+    let rows: Vec<EndedRow> = Prepared::new(UNLISTED)
+        .bind::<BigInt, _>(millis(since))
+        .bind::<BigInt, _>(i64::from(limit))
+        .load(conn)?;
+    Ok(rows.into_iter().filter_map(EndedRow::order).collect())
 }
 
 pub(super) fn note(

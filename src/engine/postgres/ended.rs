@@ -1,9 +1,10 @@
 //! Orders that have ended and that the gate has not yet taken out. Triggers on `orders` insert the rows.
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use diesel::{
     prelude::*,
-    sql_types::{Array, BigInt, Uuid as SqlUuid},
+    sql_types::{Array, BigInt, Timestamptz, Uuid as SqlUuid},
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
@@ -28,6 +29,14 @@ const TO_APPLY: &str = "
         LIMIT ?
     ) r";
 
+const UNLISTED: &str = "
+    SELECT r.attempt_id, r.flash_sale_id AS sale, r.user_id AS shopper
+    FROM released_orders r JOIN flash_sales s ON s.id = r.flash_sale_id
+    WHERE r.applied_at IS NULL AND s.end_time <= ?
+        AND NOT EXISTS (SELECT FROM orders o WHERE o.attempt_id = r.attempt_id
+            AND o.flash_sale_id = r.flash_sale_id AND o.user_id = r.user_id AND o.status = 'SUCCESS')
+    LIMIT ?";
+
 const NOTE: &str = "
     UPDATE released_orders r SET applied_at = now()
     FROM unnest(?, ?, ?) AS e (attempt_id, flash_sale_id, user_id)
@@ -44,6 +53,18 @@ struct EndedRow {
     shopper: i64,
 }
 
+impl EndedRow {
+    fn order(self) -> Option<EndedOrder> {
+        Some(EndedOrder {
+            sale: SaleId::new(self.sale)?,
+            holder: Holder {
+                user: UserId::new(self.shopper)?,
+                attempt: AttemptId(self.attempt_id),
+            },
+        })
+    }
+}
+
 #[async_trait]
 impl EndedOrders for PostgresLedger {
     async fn ended_orders(
@@ -52,6 +73,14 @@ impl EndedOrders for PostgresLedger {
         limit: u32,
     ) -> Result<Vec<EndedOrder>, LedgerError> {
         Ok(to_apply(&mut *self.pool.take().await?, sales, limit).await?)
+    }
+
+    async fn unlisted_ended_orders(
+        &self,
+        since: DateTime<Utc>,
+        limit: u32,
+    ) -> Result<Vec<EndedOrder>, LedgerError> {
+        Ok(unlisted(&mut *self.pool.take().await?, since, limit).await?)
     }
 
     async fn note_ended(&self, orders: &[EndedOrder]) -> Result<(), LedgerError> {
@@ -70,16 +99,20 @@ pub(super) async fn to_apply(
         .bind::<BigInt, _>(i64::from(limit))
         .load(conn)
         .await?;
-    let ended = |row: EndedRow| {
-        Some(EndedOrder {
-            sale: SaleId::new(row.sale)?,
-            holder: Holder {
-                user: UserId::new(row.shopper)?,
-                attempt: AttemptId(row.attempt_id),
-            },
-        })
-    };
-    Ok(rows.into_iter().filter_map(ended).collect())
+    Ok(rows.into_iter().filter_map(EndedRow::order).collect())
+}
+
+pub(super) async fn unlisted(
+    conn: &mut AsyncPgConnection,
+    since: DateTime<Utc>,
+    limit: u32,
+) -> QueryResult<Vec<EndedOrder>> {
+    let rows: Vec<EndedRow> = Prepared::new(UNLISTED)
+        .bind::<Timestamptz, _>(since)
+        .bind::<BigInt, _>(i64::from(limit))
+        .load(conn)
+        .await?;
+    Ok(rows.into_iter().filter_map(EndedRow::order).collect())
 }
 
 pub(super) async fn note(conn: &mut AsyncPgConnection, orders: &[EndedOrder]) -> QueryResult<()> {

@@ -15,7 +15,7 @@ use super::{
     rebuild::Rebuild,
     reconcile::Reconcile,
     relay::Relay,
-    terms::{Terms, TermsStep, end_orders},
+    terms::{Terms, TermsStep, end_orders, note_unlisted},
     withdrawals::{self, Withdrawn},
 };
 use crate::{
@@ -32,18 +32,19 @@ use crate::{
 const ROUND: Duration = Duration::from_millis(500);
 /// The same interval while something waits for the log to be settled.
 const WAITING_ROUND: Duration = Duration::from_millis(50);
-/// Highest number of ended orders of one sale that are taken out of the gate in one round.
+/// Highest number of ended orders of one sale that are taken out of the gate in one round; also of all sales that are no longer
+/// listed together.
 const ENDED: u32 = 1_000;
-
-/// Interval between two searches for withdrawals whose sales are no longer listed.
-const UNLISTED_EVERY: Duration = Duration::from_mins(1);
+/// Interval between two searches for changes of sales that are no longer listed. Operators are told that the gate has a change
+/// within two seconds.
+const UNLISTED_EVERY: Duration = Duration::from_secs(1);
 
 /// The control loop over all sales.
 pub struct SaleController {
     engines: Ports,
     settings: WorkerSettings,
     sales: HashMap<SaleId, SaleTasks>,
-    /// When withdrawals of sales that are no longer listed were last searched for.
+    /// When changes of sales that are no longer listed were last searched for.
     looked_for_unlisted: Option<Instant>,
     stop: CancellationToken,
 }
@@ -144,20 +145,22 @@ impl SaleController {
                 Err(error) => trouble = Some(error),
             }
         }
-        if let Err(error) = self.refuse_unlisted(since).await {
+        if let Err(error) = self.complete_unlisted(since).await {
             trouble = Some(error);
         }
         trouble.map_or(Ok(waiting), Err)
     }
 
-    /// Closes withdrawals of sales that are no longer listed, at most once every [`UNLISTED_EVERY`].
-    async fn refuse_unlisted(&mut self, since: DateTime<Utc>) -> Result<(), PortError> {
+    /// Closes withdrawals and notes ended orders of sales that are no longer listed, at most once every [`UNLISTED_EVERY`].
+    async fn complete_unlisted(&mut self, since: DateTime<Utc>) -> Result<(), PortError> {
         let looked = self.looked_for_unlisted;
         if looked.is_some_and(|at| at.elapsed() < UNLISTED_EVERY) {
             return Ok(());
         }
         self.looked_for_unlisted = Some(Instant::now());
-        withdrawals::refuse_unlisted(&self.engines, since).await
+        let refused = withdrawals::refuse_unlisted(&self.engines, since).await;
+        note_unlisted(&self.engines, since, ENDED).await?;
+        refused
     }
 
     async fn changes_of(&self, sales: &[SaleId]) -> Result<HashMap<SaleId, Changes>, PortError> {

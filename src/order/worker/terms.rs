@@ -1,5 +1,8 @@
 //! Tells the gate what has changed in the ledger: a sale's terms, and orders that ended.
 
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
 use metrics::counter;
 
 use super::WorkerSettings;
@@ -126,6 +129,26 @@ pub(super) async fn end_orders(
         engines.ledger.note_ended(ended).await?;
         counter!(metric::ORDERS_ENDED).increment(ended.len() as u64);
         tracing::info!(sale = %listing.id, orders = ended.len(), "orders that ended are taken out of the gate");
+    }
+    Ok(())
+}
+
+/// Notes ended orders of sales that ended before `since`, at most `limit`. These sales are no longer listed, and the gate has forgotten
+/// them, so that it needs to be told nothing. If it still has one, its orders are listed again.
+pub(super) async fn note_unlisted(
+    engines: &Ports,
+    since: DateTime<Utc>,
+    limit: u32,
+) -> Result<(), PortError> {
+    let mut ended = engines.ledger.unlisted_ended_orders(since, limit).await?;
+    let sales: BTreeSet<SaleId> = ended.iter().map(|order| order.sale).collect();
+    for sale in sales {
+        if let GateStatus::Open { .. } = engines.gate.status(sale).await? {
+            ended.retain(|order| order.sale != sale);
+        }
+    }
+    if !ended.is_empty() {
+        engines.ledger.note_ended(&ended).await?;
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Orders that have ended, until the gate has taken them out.
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 
 use crate::{
     ids::SaleId,
@@ -24,6 +25,14 @@ pub trait EndedOrders: Send + Sync {
         limit: u32,
     ) -> Result<Vec<EndedOrder>, LedgerError>;
 
-    /// Notes that the gate has taken these out.
+    /// The same of sales that ended before `since`, at most `limit` in all. [`sales`](super::SaleListings::sales) since then does not
+    /// list these sales.
+    async fn unlisted_ended_orders(
+        &self,
+        since: DateTime<Utc>,
+        limit: u32,
+    ) -> Result<Vec<EndedOrder>, LedgerError>;
+
+    /// Notes that the gate has taken these out, or has forgotten their sale.
     async fn note_ended(&self, orders: &[EndedOrder]) -> Result<(), LedgerError>;
 }

@@ -1,6 +1,9 @@
 //! Orders of a sale as pages, CSV and NDJSON; one that is cancelled; the history of an attempt; the reports.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use flashsale::port::Role;
 use reqwest::Method;
@@ -29,6 +32,7 @@ async fn export(desk: &Desk<'_>, path: &str, accept: &str) -> (String, String) {
 on_systems! {
     orders_are_exported_whole,
     an_order_is_cancelled_with_or_without_its_unit,
+    an_order_is_cancelled_long_after_its_sale,
 }
 
 async fn orders_are_exported_whole<S: System>(system: S) {
@@ -244,3 +248,43 @@ async fn an_order_is_cancelled_with_or_without_its_unit<S: System>(system: S) {
         "{doctor:?}"
     );
 }
+
+/// Its sale is neither listed any more nor known to the gate, which needs to be told nothing.
+async fn an_order_is_cancelled_long_after_its_sale<S: System>(system: S) {
+    let _worker = system.worker().await;
+    let api = system.serve().await;
+    let desk = Desk::of(&api, &system, Role::Operator).await;
+    let days_ago = |days| chrono::Utc::now() - chrono::TimeDelta::days(days);
+    let (sale, product) = system.sale_in(5, days_ago(9), days_ago(8)).await;
+    // The last sale that ended stays listed.
+    system.sale_in(5, days_ago(3), days_ago(2)).await;
+    let shoppers = system.shoppers(3).await;
+    let mut attempts = Vec::new();
+    for shopper in &shoppers {
+        attempts.push(system.order(sale, product, shopper).await);
+    }
+    for (attempt, restock) in attempts.iter().zip([true, false]) {
+        let begun = Instant::now();
+        let body = json!({"restock": restock, "reason": "Returned"});
+        let cancelled = desk.post(&format!("/orders/{attempt}/cancel"), body).await;
+        assert_eq!(cancelled.expect(200).data()["applied"], true, "{restock}");
+        assert!(begun.elapsed() < Duration::from_secs(1));
+    }
+    let left = "SELECT count(*) FROM released_orders WHERE applied_at IS NULL";
+    assert_eq!(system.number(left).await, 0);
+    // Ended by hand, so that the control loop completes it.
+    let by_hand = format!(
+        "UPDATE orders SET status = 'FAILED' WHERE flash_sale_id = {sale} AND user_id = {}",
+        shoppers[2].id
+    );
+    system.sql(&by_hand).await;
+    wait_until("it is noted", Duration::from_secs(3), || async {
+        system.number(left).await == 0
+    })
+    .await;
+    let note = json!({"note": "All were returned"});
+    let seen = desk.get(&format!("/sales/{sale}")).await.etag();
+    let noted = desk.patch(&format!("/sales/{sale}"), &seen, note).await;
+    assert_eq!(noted.expect(200).data()["applied"], true);
+}
+

@@ -70,6 +70,7 @@ contract! { [on_postgres: PostgresBed, on_sqlite: SqliteBed, on_model: ModelBed]
         a_shopper_whose_order_ended_buys_again,
         an_attempt_that_lost_to_an_order_that_ended_got_nothing,
         ended_orders_are_listed_sale_by_sale_up_to_the_limit,
+        ended_orders_of_sales_that_ended_long_ago_are_found,
     }
     events {
         orders_and_changes_are_events_in_their_order,

@@ -60,6 +60,9 @@ pub trait System: Sized + Send + Sync {
     /// Instants as the ledger's SQL spells them.
     fn instant(&self, at: DateTime<Utc>) -> String;
 
+    /// Ids as the ledger's SQL spells them.
+    fn uuid(&self, id: Uuid) -> String;
+
     /// What the gate has of a sale; `None` while it is not open.
     async fn gate_balance(&self, sale: i64) -> Option<GateBalance>;
 
@@ -101,6 +104,19 @@ pub trait System: Sized + Send + Sync {
             ))
             .await;
         (sale, product)
+    }
+
+    /// An order that nobody pressed for, made by hand. The id of its attempt.
+    async fn order(&self, sale: i64, product: i64, shopper: &Shopper) -> Uuid {
+        let attempt = Uuid::now_v7();
+        self.sql(&format!(
+            "INSERT INTO orders (user_id, product_id, flash_sale_id, attempt_id, status) \
+             VALUES ({}, {product}, {sale}, {}, 'SUCCESS')",
+            shopper.id,
+            self.uuid(attempt)
+        ))
+        .await;
+        attempt
     }
 
     /// Shoppers with accounts and tokens, made behind the API's back.

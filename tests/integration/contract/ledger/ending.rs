@@ -2,7 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use flashsale::port::{EndedOrder, Holder, Outcome};
+use chrono::{DateTime, TimeDelta, Utc};
+use flashsale::{
+    clock::{Clock, SystemClock},
+    ids::UserId,
+    port::{Attempt, EndedOrder, Holder, Outcome},
+};
 
 use super::{
     TestBed,
@@ -128,4 +133,40 @@ pub async fn ended_orders_are_listed_sale_by_sale_up_to_the_limit(bed: &impl Tes
     assert_eq!((count(&listed, sale), count(&listed, other)), (2, 0));
     assert_eq!(ledger.ended_orders(&[other], 4).await.unwrap(), []);
     assert_eq!(ledger.ended_orders(&[], 4).await.unwrap(), []);
+}
+
+pub async fn ended_orders_of_sales_that_ended_long_ago_are_found(bed: &impl TestBed) {
+    let ledger = bed.ledger().await;
+    let users = bed.shoppers(3).await;
+    let (start, end) = (time(-7_200), time(-3_600));
+    let (over, open) = (bed.sale_at(5, start, end).await, bed.sale(5).await);
+    make_partitions(ledger.as_ref(), 1).await;
+    let bought_in = |sale, at| {
+        let of = move |user: &UserId| Attempt {
+            at,
+            ..attempt(sale, *user)
+        };
+        users.iter().map(of).collect::<Vec<_>>()
+    };
+    let old = bought_in(over, start);
+    let orders = [old.clone(), bought_in(open, time(0))].concat();
+    settle(ledger.as_ref(), 0, 0, &orders).await.unwrap();
+    for user in &users[..2] {
+        bed.end_order(over, *user).await;
+        bed.end_order(open, *user).await;
+    }
+    let found = async |since, limit| ledger.unlisted_ended_orders(since, limit).await.unwrap();
+    assert_eq!(found(end - TimeDelta::milliseconds(1), 9).await, []);
+    assert_eq!(found(end, 1).await.len(), 1, "no more than asked for");
+    let ended = found(end, 9).await;
+    let attempts: BTreeSet<_> = ended.iter().map(|order| order.holder.attempt).collect();
+    assert_eq!(attempts, old[..2].iter().map(|order| order.id).collect());
+    assert!(ended.iter().all(|order| order.sale == over));
+    ledger.note_ended(&ended).await.unwrap();
+    assert_eq!(found(end, 9).await, []);
+}
+
+/// So many seconds from now.
+fn time(seconds: i64) -> DateTime<Utc> {
+    SystemClock.now() + TimeDelta::seconds(seconds)
 }

@@ -9,6 +9,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use diesel::{RunQueryDsl, SqliteConnection, dsl::sql, sql_types::Text};
 use tempfile::TempDir;
+use uuid::Uuid;
 
 use super::{GateBalance, System};
 use crate::support::{api::Api, embedded, process::Process};
@@ -123,6 +124,10 @@ impl System for OneProcess {
 
     fn instant(&self, at: DateTime<Utc>) -> String {
         at.timestamp_millis().to_string()
+    }
+
+    fn uuid(&self, id: Uuid) -> String {
+        format!("X'{}'", id.simple())
     }
 
     /// From the process's own metrics: its gate can be asked by nobody else.

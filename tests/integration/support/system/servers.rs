@@ -196,6 +196,10 @@ impl System for Servers {
         at.to_rfc3339_opts(SecondsFormat::Micros, true)
     }
 
+    fn uuid(&self, id: Uuid) -> String {
+        format!("'{id}'")
+    }
+
     async fn gate_balance(&self, sale: i64) -> Option<GateBalance> {
         // A sale of this number may be another ledger's.
         let gate = self.gate().await.of_ledger(self.ledger_id().await);

@@ -386,6 +386,20 @@ impl EndedOrders for RemoteLedger {
         of_ledger(self.connection.call(what, done, effect).await)
     }
 
+    async fn unlisted_ended_orders(
+        &self,
+        since: DateTime<Utc>,
+        limit: u32,
+    ) -> Result<Vec<EndedOrder>, LedgerError> {
+        let ledger = Arc::clone(&self.ledger);
+        let effect = move || {
+            let ledger = Arc::clone(&ledger);
+            async move { ledger.unlisted_ended_orders(since, limit).await }
+        };
+        let what = || "ledger.unlisted_ended_orders".to_owned();
+        of_ledger(self.connection.call(what, describe, effect).await)
+    }
+
     async fn note_ended(&self, orders: &[EndedOrder]) -> Result<(), LedgerError> {
         let (ledger, taken) = (Arc::clone(&self.ledger), orders.to_vec());
         let holders: Vec<_> = orders.iter().map(|order| order.holder).collect();

@@ -351,6 +351,21 @@ impl EndedOrders for ModelLedger {
         Ok(sales.iter().flat_map(of).collect())
     }
 
+    async fn unlisted_ended_orders(
+        &self,
+        since: DateTime<Utc>,
+        limit: u32,
+    ) -> Result<Vec<EndedOrder>, LedgerError> {
+        let tables = self.tables();
+        let is_over = |order: &&EndedOrder| {
+            let row = tables.sales.get(&order.sale);
+            row.is_some_and(|row| row.window.end <= since)
+        };
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let ended = tables.ended.iter().filter(is_over);
+        Ok(ended.copied().take(limit).collect())
+    }
+
     async fn note_ended(&self, orders: &[EndedOrder]) -> Result<(), LedgerError> {
         self.tables().ended.retain(|order| !orders.contains(order));
         Ok(())
