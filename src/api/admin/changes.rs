@@ -9,9 +9,9 @@ use super::{
 use crate::{
     http::{ApiError, Document, ErrorCode, PathId, Success},
     ids::SaleId,
-    port::{MovementMode, SaleChange},
+    port::{AdminError, MovementMode, SaleChange},
     sale::{
-        Applied, Shifted, Steered, Steering,
+        Shifted, Steered, Steering,
         forms::{ReasonForm, StockForm, Units},
     },
 };
@@ -168,31 +168,36 @@ pub async fn stock(
     let entry = call.entry_with_key(reason, &form.bytes)?;
     let make = async || shifted(&steering, steering.shift(sale.0, units, &entry).await?).await;
     once(&steering, &call, &entry, make, async |unfinished| {
-        let found = match (unfinished, units) {
-            (Unfinished::Withdrawal(movement), _) => steering.withdraw(movement).await?,
-            (_, Units::Add(added)) => {
-                let steered = steering.settle_terms(sale.0).await?;
-                let added = i64::from(added);
-                Shifted {
-                    sale: steered.sale,
-                    requested: added,
-                    mode: MovementMode::Exact,
-                    done: Some(added),
-                    applied: steered.applied,
-                }
-            }
-            // Of a draft: the sale says what its units are.
-            (_, Units::Withdraw(units, mode)) => Shifted {
-                sale: steering.record(sale.0).await?,
-                requested: -i64::from(units),
-                mode,
-                done: None,
-                applied: Applied::Later,
-            },
+        let found = match unfinished {
+            Unfinished::Withdrawal(movement) => steering.withdraw(movement).await?,
+            // Nothing had to be changed, unless it is noted.
+            Unfinished::Sale { units: done, .. } => settled(&steering, sale.0, units, done).await?,
+            _ => settled(&steering, sale.0, units, 0).await?,
         };
         shifted(&steering, found).await
     })
     .await
+}
+
+/// A change of units that the ledger has made: it is left to bring it to the gate. Units of a draft are in the ledger alone.
+async fn settled(
+    steering: &Steering,
+    sale: SaleId,
+    units: Units,
+    done: i64,
+) -> Result<Shifted, AdminError> {
+    let (requested, mode, done) = match units {
+        Units::Add(units) => (units.into(), MovementMode::Exact, units.into()),
+        Units::Withdraw(units, mode) => (-i64::from(units), mode, done),
+    };
+    let steered = steering.settle_terms(sale).await?;
+    Ok(Shifted {
+        sale: steered.sale,
+        requested,
+        mode,
+        done: Some(done),
+        applied: steered.applied,
+    })
 }
 
 async fn shifted(steering: &Steering, shifted: Shifted) -> Result<Done, Stopped> {

@@ -178,7 +178,11 @@ impl From<LedgerError> for Stopped {
 /// What the ledger has of a request whose node died before it answered.
 pub enum Unfinished {
     Product(ProductId),
-    Sale(SaleId),
+    Sale {
+        id: SaleId,
+        /// By how much its units changed.
+        units: i64,
+    },
     Withdrawal(Movement),
     Order(AttemptId),
     /// Something else, or nothing had to be changed.
@@ -280,11 +284,22 @@ fn target_of(action: &Action) -> Unfinished {
     let (kind, id) = action.target.split_once(':').unwrap_or_default();
     let target = match kind {
         "product" => id.parse().ok().map(Unfinished::Product),
-        "sale" => id.parse().ok().map(Unfinished::Sale),
+        "sale" => id.parse().ok().map(|id| Unfinished::Sale {
+            id,
+            units: changed_units(action),
+        }),
         "order" => id.parse().ok().map(Unfinished::Order),
         _ => None,
     };
     target.unwrap_or(Unfinished::Other)
+}
+
+fn changed_units(action: &Action) -> i64 {
+    let units = |state: &Option<Value>| {
+        let units = state.as_ref().and_then(|sale| sale.get("initialStock"));
+        units.and_then(Value::as_i64).unwrap_or(0)
+    };
+    units(&action.after) - units(&action.before)
 }
 
 /// Without the stored answer a repeated request is answered from what the ledger has, after a while.

@@ -43,7 +43,7 @@ pub async fn create(
         &entry,
         async || Ok(made(&steering.admin.create_sale(&sale, &entry).await?)),
         async |unfinished| match unfinished {
-            Unfinished::Sale(id) => Ok(made(&steering.record(id).await?)),
+            Unfinished::Sale { id, .. } => Ok(made(&steering.record(id).await?)),
             _ => Err(ApiError::from(ErrorCode::RequestInProgress).into()),
         },
     )

@@ -77,6 +77,7 @@ async fn a_key_without_an_answer_is_answered_from_the_ledger<S: System>(system: 
     let api = system.serve().await;
     let desk = Desk::of(&api, &system, Role::Operator).await;
     let sale = desk.open_sale(100).await;
+    let draft = desk.draft(100, 600, 1_200).await;
     let requests = [
         (format!("/sales/{sale}/stock"), json!({"delta": 7})),
         (
@@ -84,6 +85,16 @@ async fn a_key_without_an_answer_is_answered_from_the_ledger<S: System>(system: 
             json!({"delta": -3, "mode": "upTo"}),
         ),
         (format!("/sales/{sale}/pause"), json!({"reason": "x"})),
+        (format!("/sales/{draft}/stock"), json!({"delta": -3})),
+        (
+            format!("/sales/{draft}/stock"),
+            json!({"delta": -1_000, "mode": "upTo"}),
+        ),
+        // The sale has one unit by now, and keeps it.
+        (
+            format!("/sales/{draft}/stock"),
+            json!({"delta": -1, "mode": "upTo"}),
+        ),
     ];
     let mut answers = Vec::new();
     for (n, (path, body)) in requests.iter().enumerate() {
@@ -92,6 +103,9 @@ async fn a_key_without_an_answer_is_answered_from_the_ledger<S: System>(system: 
             .await;
         answers.push(answer.expect(200));
     }
+    let (refused, too_many) = (format!("/sales/{draft}/stock"), json!({"delta": -9}));
+    let first = desk.post_once(&refused, "too many", too_many.clone()).await;
+    assert_eq!((first.status, first.code()), (409, "below_sold"));
     system
         .sql("UPDATE idempotency_keys SET status = NULL, body = NULL")
         .await;
@@ -122,5 +136,8 @@ async fn a_key_without_an_answer_is_answered_from_the_ledger<S: System>(system: 
             );
         }
     }
+    let again = desk.post_once(&refused, "too many", too_many).await;
+    assert_eq!((again.status, again.code()), (409, "below_sold"));
+    assert!(again.is_replayed());
     assert_eq!(desk.balance(sale).await["total"], 104);
 }
