@@ -22,6 +22,7 @@ use crate::support::{
 /// A press that was answered: when it was sent, when it was answered, and how.
 struct Press {
     sent: Instant,
+    answered: Instant,
     status: u16,
     code: String,
 }
@@ -39,7 +40,12 @@ async fn press_on(api: &Api, sale: i64, shoppers: &[Shopper], stop: &AtomicBool)
                 let sent = Instant::now();
                 let (status, body) = api.attempt(sale, shopper).await;
                 let code = body["code"].as_str().unwrap_or_default().to_owned();
-                presses.push(Press { sent, status, code });
+                presses.push(Press {
+                    sent,
+                    answered: Instant::now(),
+                    status,
+                    code,
+                });
             }
             presses
         });
@@ -133,29 +139,45 @@ async fn a_sold_out_sale_sells_what_is_added<S: System>(system: S) {
     let api = system.serve().await;
     let desk = Desk::of(&api, &system, Role::Operator).await;
     let sale = desk.open_sale(20).await;
-    let shoppers = system.shoppers(120).await;
+    let shoppers = system.shoppers(20_000).await;
     assert_eq!(accepted(&api, sale, &shoppers[..40]).await, 20);
     wait_until("everybody knows", Duration::from_secs(5), || async {
         api.attempt(sale, &shoppers[39]).await.1["code"] == "sold_out"
     })
     .await;
 
-    let added = desk
-        .stock(sale, "pallet", json!({"delta": 50}))
-        .await
-        .expect(200);
-    assert_eq!(
-        (&added.data()["applied"], &added.data()["complete"]),
-        (&json!(50), &json!(true))
-    );
-    let begun = Instant::now();
-    wait_until("the first is accepted", Duration::from_secs(1), || async {
-        api.attempt(sale, &shoppers[40]).await.0 == 200
-    })
-    .await;
-    assert!(begun.elapsed() < Duration::from_secs(1));
-    let more = 1 + accepted(&api, sale, &shoppers[41..]).await;
-    assert_eq!(more, 50);
+    let stop = AtomicBool::new(false);
+    let operate = async {
+        // The refusals are in full swing.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let asked = Instant::now();
+        let added = desk.stock(sale, "pallet", json!({"delta": 50})).await;
+        let added = added.expect(200);
+        assert_eq!(
+            (&added.data()["applied"], &added.data()["complete"]),
+            (&json!(50), &json!(true))
+        );
+        wait_until("all are held", Duration::from_secs(10), || async {
+            desk.balance(sale).await["available"] == 0
+        })
+        .await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        stop.store(true, Ordering::Relaxed);
+        asked
+    };
+    let (asked, presses) = tokio::join!(operate, press_on(&api, sale, &shoppers[40..], &stop));
+    let before = presses.iter().filter(|press| press.sent < asked);
+    assert!(before.count() > 100, "there is load");
+    assert!(presses.len() < shoppers.len() - 40, "until the end");
+    let others = presses.iter().filter(|press| press.status != 200);
+    for press in others {
+        assert_eq!((press.status, press.code.as_str()), (409, "sold_out"));
+    }
+    let bought: Vec<_> = presses.iter().filter(|press| press.status == 200).collect();
+    assert_eq!(bought.len(), 50, "exactly those that were added");
+    assert!(bought.iter().all(|press| press.answered > asked));
+    let first = bought.iter().map(|press| press.answered - asked).min();
+    assert!(first.unwrap() < Duration::from_secs(1), "{first:?}");
     let balance = system.check_promises(sale).await;
     assert_eq!(
         (balance.initial, balance.orders, balance.remaining),
