@@ -62,9 +62,9 @@ pub use ledger::{
     ExternalAccount, ExternalIdentities, ExternalIdentity, Lease, Ledger, LedgerAudit, LedgerError,
     LedgerProbe, Member, NO_PASSWORD, NewUser, Offer, PasswordHashOutcome, PendingEvents,
     PersonRecord, PersonalData, Position, Registration, Rejection, RemovedPage, SaleListing,
-    SaleListings, SaleSnapshot, SecretHash, SeekOutcome, ServiceAccess, ServiceAccount, ServiceAccountChanges, ServiceAccounts,
-    SettleBatch, SettleError, SettledAttempt, Settling, StoredUser, Withdrawals, erased_name,
-    external_name,
+    SaleListings, SaleSnapshot, SecretHash, SeekOutcome, ServiceAccess, ServiceAccount,
+    ServiceAccountChanges, ServiceAccounts, SettleBatch, SettleError, SettledAttempt, Settling,
+    StoredUser, Withdrawals, erased_name, external_name,
 };
 pub use log::{AppendError, AttemptLog, LogBatch, LogEnds, LogError};
 pub use log_record::{DeadLetter, LogEntry, LogRecord, Offset, Partition, RawRecord};

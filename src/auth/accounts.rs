@@ -19,9 +19,8 @@ use crate::{
         AccountStore, ActionEntry, AdminError, CommittedOffsets, Credentials, EarlierReads,
         Erasure, ExternalAccount, ExternalIdentities, FoundAccount, GateError, LedgerError, Listed,
         LogEnds, LogError, NewUser, Offset, Partition, PasswordHashOutcome, PersonRecord,
-        PersonalData, Registration, ResetHash, Role, Scopes, SecretHash, ServiceAccess, ServiceAccount,
-        ServiceAccountChanges,
-        ServiceAccounts, SessionRule, StoredUser,
+        PersonalData, Registration, ResetHash, Role, Scopes, SecretHash, ServiceAccess,
+        ServiceAccount, ServiceAccountChanges, ServiceAccounts, SessionRule, StoredUser,
     },
 };
 

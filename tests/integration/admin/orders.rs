@@ -287,4 +287,3 @@ async fn an_order_is_cancelled_long_after_its_sale<S: System>(system: S) {
     let noted = desk.patch(&format!("/sales/{sale}"), &seen, note).await;
     assert_eq!(noted.expect(200).data()["applied"], true);
 }
-
