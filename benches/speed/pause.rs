@@ -58,10 +58,10 @@ pub async fn run() {
     sleep(PHASE).await;
     stop.store(true, Ordering::Relaxed);
     let mut presses = Vec::new();
-    for (lane, pressed) in lanes.into_iter().enumerate() {
+    for (lane, of_lane) in lanes.into_iter().enumerate() {
         let node = lane % NODES;
-        let pressed = pressed.await.unwrap();
-        presses.extend(pressed.into_iter().map(|press| (node, press)));
+        let of_lane = of_lane.await.unwrap();
+        presses.extend(of_lane.into_iter().map(|press| (node, press)));
     }
     bed.settle(sale).await;
     bed.audit().await;
