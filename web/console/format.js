@@ -129,6 +129,8 @@ const FIELDS = {
   status: "Order",
   restock: "Back on sale",
   role: "Role",
+  scopes: "Scopes",
+  attemptsRemovedUntil: "Attempts removed until",
   url: "Address",
   types: "Events",
   maxBatch: "Events a request",
@@ -143,7 +145,7 @@ function shown(field, value, all) {
   if (value == null || value === "") return "none";
   if (field === "productId") return productName(value);
   if (field === "replaySale") return `sale ${value}`;
-  if (/(Time|At)$/.test(field)) return moment(value);
+  if (/(Time|At|Until)$/.test(field)) return moment(value);
   if (/Cents$/.test(field) && all.currency) return price(value, all.currency);
   if (typeof value === "number") return number(value);
   if (typeof value === "boolean") return value ? "yes" : "no";
