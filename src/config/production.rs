@@ -219,7 +219,7 @@ mod tests {
         }
         // Development accepts all of them but the password in clear.
         let development = [&variables[..], &[("NODE_ENV", "development")]].concat();
-        let errors = load(intent.clone(), &development).unwrap_err();
+        let errors = load(intent, &development).unwrap_err();
         assert_eq!(errors.0.len(), 1, "{errors}");
         assert!(
             errors.to_string().contains("KAFKA_SASL_MECHANISM"),

@@ -44,7 +44,7 @@ pub(super) fn original(
         .map(|_| postgres_hosts(read, "original.host"));
     let is_set = |read: &Reader, setting| read.optional(setting).is_some();
     // Both share this setting, whose other problems were reported when `ours` was read.
-    let is_elsewhere = |hosts: &str| !tls::are_local(&named_hosts(hosts));
+    let is_elsewhere = |hosts: &str| !tls::are_local(named_hosts(hosts));
     if ours.tls.mode == TlsMode::Require
         && production
         && host.as_deref().is_some_and(is_elsewhere)
