@@ -210,6 +210,7 @@ impl SettleBed {
             to: Offset(to),
             last: attempts.last().map(|attempt| attempt.id),
             attempts: attempts.to_vec(),
+            offsets: Vec::new(),
             rejected: Vec::new(),
             reached: None,
         };

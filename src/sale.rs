@@ -17,4 +17,6 @@ pub use catalog::{Admission, SaleCatalog, SaleStatus, SaleView};
 pub use gate_clock::GateClock;
 pub use public::{PublicPhase, PublicSale, SaleWithResults, StockLevel};
 pub use refresh::{CatalogCalls, CatalogRefresh};
-pub use steering::{Applied, CancelledOrder, Shifted, Steered, Steering};
+pub use steering::{
+    Applied, CancelledOrder, KnownAttempt, ReservedAttempt, Shifted, Steered, Steering,
+};

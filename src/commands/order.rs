@@ -12,7 +12,7 @@ use crate::{
     config::Config,
     ids::AttemptId,
     port::AttemptHistory,
-    sale::{Steering, forms::CancelOrderForm},
+    sale::{KnownAttempt, ReservedAttempt, Steering, forms::CancelOrderForm},
     terminal::{print_json, say},
 };
 
@@ -68,10 +68,11 @@ impl Order {
 }
 
 async fn show(steering: &Steering, attempt: AttemptId, json: bool) -> anyhow::Result<()> {
-    let history = steering.admin.attempt(attempt).await?;
-    let history = history.context(
-        "no settled attempt has this id; one that was accepted a moment ago may not be settled yet",
-    )?;
+    let found = steering.attempt(attempt).await?;
+    let history = match found.context("no attempt that is settled or waits for it has this id")? {
+        KnownAttempt::Settled(history) => *history,
+        KnownAttempt::Reserved(reserved) => return show_reserved(steering, &reserved, json).await,
+    };
     let (user, product, sale) = (history.user, history.product, history.sale);
     let is_told = steering.told(user, product, sale).await;
     if json {
@@ -85,15 +86,40 @@ async fn show(steering: &Steering, attempt: AttemptId, json: bool) -> anyhow::Re
     Ok(())
 }
 
+async fn show_reserved(
+    steering: &Steering,
+    attempt: &ReservedAttempt,
+    json: bool,
+) -> anyhow::Result<()> {
+    let ReservedAttempt {
+        sale,
+        product,
+        entry,
+    } = *attempt;
+    if json {
+        let is_told = steering.told(entry.user, product, sale).await;
+        return Ok(print_json(&AttemptBody::reserved(attempt, is_told))?);
+    }
+    say!("attempt   {}", entry.attempt);
+    say!("sale      {sale}");
+    say!("shopper   {}", entry.user);
+    say!("reserved  {}", entry.since.format("%FT%T%.3fZ"));
+    say!("settled   not yet");
+    Ok(())
+}
+
 fn print(history: &AttemptHistory) {
     say!("attempt   {}", history.attempt);
     say!("sale      {}", history.sale);
     say!("shopper   {}", history.user);
     say!("reserved  {}", history.attempted_at.format("%FT%T%.3fZ"));
     say!(
-        "logged    {}, partition {}",
+        "logged    {}, partition {}, offset {}",
         plain(&history.topic),
-        history.partition
+        history.partition,
+        history
+            .offset
+            .map_or("unknown".to_owned(), |offset| offset.to_string())
     );
     let cause = history.cause.as_deref().map(plain);
     let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();

@@ -8,7 +8,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 use crate::{
     ids::{AttemptId, ProductId, SaleId, UserId},
-    port::{Attempt, Outcome, Partition, Rejection, SaleWindow, SettleBatch, Settlement},
+    port::{Attempt, Offset, Outcome, Partition, Rejection, SaleWindow, SettleBatch, Settlement},
 };
 
 /// What the ledger knows about the batches that it settles together, read while it holds the locks of their sales.
@@ -67,6 +67,8 @@ pub struct Fresh {
     pub settlement: Settlement,
     /// The partition of its record.
     pub partition: Partition,
+    /// Where its record is there, if the batch says so.
+    pub offset: Option<Offset>,
     /// The cause of a rejection; `None` for other outcomes.
     pub cause: Option<String>,
 }
@@ -110,7 +112,7 @@ pub fn decide(batches: &[SettleBatch], known: Known) -> Result<Decision, Vec<Rej
             .map(|rejection| (rejection.attempt, rejection.cause.as_str()))
             .collect();
         let mut settlements = Vec::with_capacity(batch.attempts.len());
-        for attempt in &batch.attempts {
+        for (place, attempt) in batch.attempts.iter().enumerate() {
             let outcome = if let Some(earlier) = settled.get(&attempt.id) {
                 if (earlier.sale, earlier.user) == (attempt.sale, attempt.user) {
                     earlier.outcome
@@ -157,6 +159,7 @@ pub fn decide(batches: &[SettleBatch], known: Known) -> Result<Decision, Vec<Rej
                         outcome,
                     },
                     partition: batch.position.partition,
+                    offset: batch.offsets.get(place).copied(),
                     cause: cause.map(|&cause| cause.to_owned()),
                 });
                 outcome

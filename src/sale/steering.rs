@@ -5,10 +5,15 @@
 //! the two may delay units, and never sells units that do not exist. What a crash leaves undone is completed by the workers'
 //! control loop within two seconds.
 
+mod attempts;
+
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use futures::future::BoxFuture;
 use tokio::time::{Instant, sleep, timeout};
+
+pub use attempts::{KnownAttempt, ReservedAttempt};
 
 use super::{Balance, forms::Units};
 use crate::{
@@ -94,7 +99,7 @@ pub struct CancelledOrder {
 impl Steering {
     /// The time by the gate's clock; the machine's while the gate does not answer.
     pub async fn now(&self) -> DateTime<Utc> {
-        match self.ask(async |gate| gate.now().await).await {
+        match self.ask(|gate| gate.now()).await {
             Some(now) => now,
             None => self.clock.now(),
         }
@@ -159,11 +164,8 @@ impl Steering {
         let seen = self.record(sale).await?.version;
         let begun = self.admin.movement(id).await?.ok_or(AdminError::NotFound)?;
         let set_aside = if begun.state == MovementState::Pending {
-            self.ask(async |gate| {
-                gate.withdraw(sale, id, begun.requested, begun.mode, seen)
-                    .await
-            })
-            .await
+            self.ask(|gate| gate.withdraw(sale, id, begun.requested, begun.mode, seen))
+                .await
         } else {
             None
         };
@@ -237,7 +239,7 @@ impl Steering {
             };
             let holders = [holder];
             let ended = self
-                .ask(async |gate| gate.end_orders(order.sale, order.product, &holders).await)
+                .ask(|gate| gate.end_orders(order.sale, order.product, &holders))
                 .await;
             match ended? {
                 EndOrdersOutcome::TakenOut => {}
@@ -257,7 +259,7 @@ impl Steering {
 
     /// Where the units of a sale are.
     pub async fn balance(&self, sale: &SaleRecord) -> Balance {
-        let status = self.ask(async |gate| gate.status(sale.id).await).await;
+        let status = self.ask(|gate| gate.status(sale.id)).await;
         Balance::of(sale, status.as_ref(), self.now().await)
     }
 
@@ -268,7 +270,7 @@ impl Steering {
         product: ProductId,
         sale: SaleId,
     ) -> Option<PurchaseResult> {
-        self.ask(async |gate| gate.read_result(user, product, Some(sale)).await)
+        self.ask(|gate| gate.read_result(user, product, Some(sale)))
             .await
             .flatten()
     }
@@ -295,7 +297,7 @@ impl Steering {
         loop {
             let (terms, expires) = (after.terms(), after.window.end + self.keep);
             let outcome = self
-                .ask(async |gate| gate.set_terms(after.id, terms, closed, expires).await)
+                .ask(|gate| gate.set_terms(after.id, terms, closed, expires))
                 .await;
             match outcome {
                 Some(TermsOutcome::InForce) => return Applied::At(self.now().await),
@@ -341,12 +343,12 @@ impl Steering {
     }
 
     /// What the gate answers; `None` if it is elsewhere, or does not answer in time.
-    async fn ask<T>(
-        &self,
-        question: impl AsyncFnOnce(&dyn StockGate) -> Result<T, GateError>,
+    async fn ask<'a, T>(
+        &'a self,
+        question: impl FnOnce(&'a dyn StockGate) -> BoxFuture<'a, Result<T, GateError>>,
     ) -> Option<T> {
-        let gate = self.gate.as_ref()?;
-        match timeout(LONGEST_CALL, question(gate.as_ref())).await {
+        let gate = self.gate.as_deref()?;
+        match timeout(LONGEST_CALL, question(gate)).await {
             Ok(Ok(answer)) => Some(answer),
             // What it was asked is in the ledger: the control loop completes it, and logs what is wrong with the gate.
             Ok(Err(_)) | Err(_) => None,

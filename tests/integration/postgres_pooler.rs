@@ -100,6 +100,7 @@ async fn sell(ledgers: &[PostgresLedger], users: &[UserId], (sale, product): (Sa
                 to: Offset(offset + 1),
                 last: Some(attempt.id),
                 attempts: vec![attempt],
+                offsets: Vec::new(),
                 rejected: Vec::new(),
                 reached: None,
             };

@@ -56,6 +56,7 @@ async fn a_lost_note_is_made_anew_once_the_log_is_settled() {
         to: Offset(1),
         last: Some(attempt.id),
         attempts: Vec::new(),
+        offsets: Vec::new(),
         rejected: Vec::new(),
         reached: None,
     };

@@ -248,6 +248,7 @@ impl Node {
                 at,
                 ..self.attempt(holder)
             }],
+            offsets: Vec::new(),
             rejected: Vec::new(),
             reached: None,
         };

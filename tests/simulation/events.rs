@@ -167,6 +167,7 @@ async fn settle(ledger: &ModelLedger, from: i64, attempts: Vec<Attempt>) -> i64 
         to: Offset(to),
         last: attempts.last().map(|attempt| attempt.id),
         attempts,
+        offsets: Vec::new(),
         rejected: Vec::new(),
         reached: None,
     };

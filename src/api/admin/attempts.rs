@@ -11,12 +11,12 @@ use crate::{
     http::{ApiError, ErrorCode, Parameters, PathId, Success},
     ids::{AttemptId, UserId},
     port::AccountStore,
-    sale::Steering,
+    sale::{KnownAttempt, ReservedAttempt, Steering},
 };
 
 /// The history of an attempt: reserved, logged, settled, told.
 ///
-/// 404 until a worker has settled it, mostly within a second.
+/// Of one that no worker has settled yet, which takes a second at most times, the gate says that a unit is reserved.
 #[utoipa::path(
     get, path = "/api/admin/attempts/{attemptId}", operation_id = "showAttempt", tag = "Operators", security(("bearer" = [])),
     params(("attemptId" = String, Path, format = "uuid", description = "As the shopper was told", example = "0190b6a4-5f1e-7c3a-9d52-3f6f0c2b8e11")),
@@ -27,14 +27,22 @@ pub async fn show(
     attempt: PathId<AttemptId>,
     steering: Data<Steering>,
 ) -> Result<HttpResponse, ApiError> {
-    let found = steering.admin.attempt(attempt.0).await?;
-    let history = found.ok_or_else(|| {
-        let message = "No settled attempt has this id. One that was accepted a moment ago may not be settled yet.";
-        ApiError::saying(ErrorCode::NotFound, message)
-    })?;
-    let (user, product, sale) = (history.user, history.product, history.sale);
-    let told = steering.told(user, product, sale).await;
-    let body = AttemptBody::of(history, told);
+    let found = steering.attempt(attempt.0).await?;
+    let body = match found {
+        Some(KnownAttempt::Settled(history)) => {
+            let (user, product, sale) = (history.user, history.product, history.sale);
+            AttemptBody::of(*history, steering.told(user, product, sale).await)
+        }
+        Some(KnownAttempt::Reserved(reserved)) => {
+            let ReservedAttempt { product, sale, .. } = reserved;
+            let told = steering.told(reserved.entry.user, product, sale).await;
+            AttemptBody::reserved(&reserved, told)
+        }
+        None => {
+            let message = "No attempt that is settled or waits for it has this id.";
+            return Err(ApiError::saying(ErrorCode::NotFound, message));
+        }
+    };
     Ok(HttpResponse::Ok().json(Success::new(body)))
 }
 

@@ -75,6 +75,7 @@ diesel::table! {
         outcome -> Text,
         cause -> Nullable<Text>,
         settled_at -> BigInt,
+        log_offset -> Nullable<BigInt>,
     }
 }
 

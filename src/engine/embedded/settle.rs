@@ -207,6 +207,7 @@ fn write_down(
                 purchase_attempts::attempted_at.eq(millis(attempt.at)),
                 purchase_attempts::outcome.eq(outcome::to_sql(*outcome)),
                 purchase_attempts::cause.eq(fresh.cause.as_deref()),
+                purchase_attempts::log_offset.eq(fresh.offset.map(|offset| offset.0)),
             ))
             .execute(conn)?;
     }

@@ -213,7 +213,8 @@ impl PartitionReader {
             .collect();
         self.dead_letter(&undecodable).await?;
         self.report_other_ledgers(&batch.records);
-        let attempts: Vec<_> = batch.records.iter().filter_map(attempt).collect();
+        let logged = |record: &LogRecord| Some((attempt(record)?, record.offset));
+        let (attempts, offsets) = batch.records.iter().filter_map(logged).unzip();
         let last = batch
             .records
             .last()
@@ -227,6 +228,7 @@ impl PartitionReader {
             to: batch.next,
             last,
             attempts,
+            offsets,
             rejected: Vec::new(),
             reached: batch.records.iter().filter_map(proven_account).max(),
         };

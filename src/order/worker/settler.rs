@@ -231,6 +231,7 @@ mod tests {
             to: Offset(from + i64::try_from(attempts.len()).unwrap()),
             last: attempts.last().map(|attempt| attempt.id),
             attempts,
+            offsets: Vec::new(),
             rejected: Vec::new(),
             reached: None,
         }

@@ -53,7 +53,7 @@ pub struct AttemptHistory {
     pub cause: Option<String>,
     pub topic: String,
     pub partition: Partition,
-    /// Not recorded by the ledger so far.
+    /// `None` of attempts that an earlier version settled.
     pub offset: Option<Offset>,
     pub settled_at: DateTime<Utc>,
     pub order: Option<OrderEntry>,

@@ -27,6 +27,8 @@ pub struct SettleBatch {
     pub last: Option<AttemptId>,
     /// In the log's order; the same attempt may come more than once.
     pub attempts: Vec<Attempt>,
+    /// Where the record of each of them is, in the same order; empty where that is not known.
+    pub offsets: Vec<Offset>,
     /// Those among them that are dead letters already.
     pub rejected: Vec<Rejection>,
     /// The highest account among the records that carry this ledger's id. If one of the attempts has no account, the ledger

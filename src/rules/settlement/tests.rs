@@ -22,6 +22,7 @@ fn batch(partition: i32, attempts: &[Attempt], rejected: &[Rejection]) -> Settle
         to: Offset(9),
         last: None,
         attempts: attempts.to_vec(),
+        offsets: Vec::new(),
         rejected: rejected.to_vec(),
         reached: None,
     }

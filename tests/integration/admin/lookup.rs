@@ -134,7 +134,7 @@ async fn attempts_of_a_shopper_come_page_by_page<S: Commands>(system: S) {
         system
             .refusal(&["order", "show", nobody])
             .await
-            .contains("no settled attempt")
+            .contains("no attempt that is settled or waits")
     );
 
     let sale_text = sale.to_string();

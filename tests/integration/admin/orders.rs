@@ -175,7 +175,9 @@ async fn an_order_is_cancelled_with_or_without_its_unit<S: System>(system: S) {
     assert_eq!(history["settled"]["outcome"], "ORDERED");
     assert_eq!(history["told"], "SUCCESS");
     assert_eq!(history["userId"], shoppers[0].id.to_string());
+    assert_eq!(history["state"], "settled");
     assert!(history["logged"]["partition"].is_number() && history["logged"]["topic"].is_string());
+    assert!(history["logged"]["offset"].is_number(), "{history}");
     assert_eq!(history["order"]["status"], "SUCCESS");
     assert_eq!(history["order"]["productName"], "Trail shoe");
     let of_shopper = desk
@@ -255,9 +257,9 @@ async fn an_order_is_cancelled_long_after_its_sale<S: System>(system: S) {
     let api = system.serve().await;
     let desk = Desk::of(&api, &system, Role::Operator).await;
     let days_ago = |days| chrono::Utc::now() - chrono::TimeDelta::days(days);
-    let (sale, product) = system.sale_in(5, days_ago(9), days_ago(8)).await;
-    // The last sale that ended stays listed.
-    system.sale_in(5, days_ago(3), days_ago(2)).await;
+    let (sale, product) = system.sale_in(5, days_ago(20), days_ago(19)).await;
+    // Of sales that ended longer ago than results are kept, the last one stays listed.
+    system.sale_in(5, days_ago(9), days_ago(8)).await;
     let shoppers = system.shoppers(3).await;
     let mut attempts = Vec::new();
     for shopper in &shoppers {
@@ -286,4 +288,51 @@ async fn an_order_is_cancelled_long_after_its_sale<S: System>(system: S) {
     let seen = desk.get(&format!("/sales/{sale}")).await.etag();
     let noted = desk.patch(&format!("/sales/{sale}"), &seen, note).await;
     assert_eq!(noted.expect(200).data()["applied"], true);
+}
+
+#[tokio::test]
+async fn an_attempt_that_waits_to_be_settled_has_a_history() {
+    let system = Servers::start().await;
+    let worker = system.work().await;
+    let api = system.serve().await;
+    let desk = Desk::of(&api, &system, Role::Operator).await;
+    let sale = desk.open_sale(2).await;
+    let shopper = system.shoppers(1).await.remove(0);
+    worker.kill();
+    worker.end().await;
+    let (status, body) = api.attempt(sale, &shopper).await;
+    assert_eq!(status, 200, "{body}");
+    let attempt = body["data"]["attemptId"].as_str().unwrap();
+    let path = format!("/attempts/{attempt}");
+    let waiting = desk.get(&path).await.expect(200);
+    let waiting = waiting.data();
+    assert_eq!(
+        (&waiting["state"], &waiting["saleId"], &waiting["userId"]),
+        (
+            &json!("reserved"),
+            &json!(sale),
+            &json!(shopper.id.to_string())
+        )
+    );
+    assert_eq!(
+        (&waiting["settled"], &waiting["logged"]),
+        (&Value::Null, &Value::Null)
+    );
+    let shown = system.run(&["order", "show", attempt]);
+    assert!(shown.end().await.success());
+    assert!(shown.answer().contains("settled   not yet"));
+    let _worker = system.work().await;
+    wait_until("it is settled", Duration::from_secs(20), || async {
+        desk.get(&path).await.data()["state"] == "settled"
+    })
+    .await;
+    let settled = desk.get(&path).await;
+    let logged = &settled.data()["logged"];
+    let records = system.topic.records(&system.topic.config.topic).await;
+    let (partition, found) = records.first().unwrap();
+    assert_eq!(records.len(), 1);
+    assert_eq!(
+        (&logged["partition"], &logged["offset"]),
+        (&json!(partition), &json!(found.offset))
+    );
 }

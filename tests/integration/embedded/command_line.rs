@@ -9,7 +9,7 @@ const TABLES: &str = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' \
                       AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND name NOT LIKE '\\_\\_%' ESCAPE '\\'";
 
 /// Of the data file.
-const MIGRATIONS: usize = 24;
+const MIGRATIONS: usize = 25;
 
 #[tokio::test]
 async fn migrations_of_a_file_go_up_and_down_and_up() {

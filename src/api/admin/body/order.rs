@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use crate::{
     http::timestamp,
     port::{AttemptHistory, OrderEntry, PurchaseResult},
-    sale::{Applied, CancelledOrder},
+    sale::{Applied, CancelledOrder, ReservedAttempt},
 };
 
 /// An order.
@@ -52,25 +52,26 @@ pub struct CancelledOrderBody {
     applied_at: Option<String>,
 }
 
-/// The history of an attempt that a worker has settled.
+/// The history of an attempt.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = AttemptHistoryBody)]
 pub struct AttemptBody {
     #[schema(format = "uuid", example = "0190b6a4-5f1e-7c3a-9d52-3f6f0c2b8e11")]
     attempt_id: String,
+    state: AttemptState,
     #[schema(example = 1)]
     sale_id: i64,
     #[schema(example = 1)]
     product_id: i64,
     #[schema(example = "2")]
     user_id: String,
-    /// When a unit was reserved for it, by the clock of the node that took it.
+    /// When a unit was reserved for it, by the clock of the node that took it; while it is not settled, by the gate's.
     #[schema(format = DateTime, example = "2030-11-29T12:00:00.512Z")]
     reserved_at: String,
-    /// Where it is in the attempt log.
-    logged: LoggedBody,
-    settled: SettledBody,
+    /// Where it is in the attempt log; not known until it is settled.
+    logged: Option<LoggedBody>,
+    settled: Option<SettledBody>,
     /// What the shopper is told now of this product: `SUCCESS`, `FAILED` or nothing. Not read in lists.
     #[schema(example = "SUCCESS")]
     told: Option<&'static str>,
@@ -78,6 +79,17 @@ pub struct AttemptBody {
     /// When its order ended.
     #[schema(format = DateTime, example = json!(null))]
     released_at: Option<String>,
+}
+
+/// How far an attempt has come.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = AttemptState, example = "settled")]
+pub enum AttemptState {
+    /// The gate holds a unit for it. It is in the log, or on its way there.
+    Reserved,
+    /// The ledger has decided about it.
+    Settled,
 }
 
 /// A place in the attempt log.
@@ -186,27 +198,50 @@ impl AttemptBody {
     pub fn of(attempt: AttemptHistory, told: Option<PurchaseResult>) -> Self {
         Self {
             attempt_id: attempt.attempt.to_string(),
+            state: AttemptState::Settled,
             sale_id: attempt.sale.value(),
             product_id: attempt.product.value(),
             user_id: attempt.user.to_string(),
             reserved_at: timestamp(attempt.attempted_at),
-            logged: LoggedBody {
+            logged: Some(LoggedBody {
                 topic: attempt.topic,
                 partition: attempt.partition.0,
                 offset: attempt.offset.map(|offset| offset.0),
-            },
-            settled: SettledBody {
+            }),
+            settled: Some(SettledBody {
                 at: timestamp(attempt.settled_at),
                 outcome: attempt.outcome,
                 cause: attempt.cause,
-            },
-            told: told.map(|told| match told {
-                PurchaseResult::Success => "SUCCESS",
-                PurchaseResult::Failed => "FAILED",
             }),
+            told: told.map(told_as),
             order: attempt.order.map(OrderBody::from),
             released_at: attempt.released_at.map(timestamp),
         }
+    }
+
+    /// Of an attempt that is not settled.
+    #[must_use]
+    pub fn reserved(attempt: &ReservedAttempt, told: Option<PurchaseResult>) -> Self {
+        Self {
+            attempt_id: attempt.entry.attempt.to_string(),
+            state: AttemptState::Reserved,
+            sale_id: attempt.sale.value(),
+            product_id: attempt.product.value(),
+            user_id: attempt.entry.user.to_string(),
+            reserved_at: timestamp(attempt.entry.since),
+            logged: None,
+            settled: None,
+            told: told.map(told_as),
+            order: None,
+            released_at: None,
+        }
+    }
+}
+
+fn told_as(told: PurchaseResult) -> &'static str {
+    match told {
+        PurchaseResult::Success => "SUCCESS",
+        PurchaseResult::Failed => "FAILED",
     }
 }
 

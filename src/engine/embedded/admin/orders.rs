@@ -20,7 +20,9 @@ use super::{
 };
 use crate::{
     ids::{AttemptId, ProductId, SaleId, UserId},
-    port::{ActionEntry, AdminError, AttemptHistory, OrderEntry, OrderPage, Partition, Restock},
+    port::{
+        ActionEntry, AdminError, AttemptHistory, Offset, OrderEntry, OrderPage, Partition, Restock,
+    },
     rules::{action_log, lifecycle},
 };
 
@@ -114,6 +116,8 @@ struct AttemptRow {
     #[diesel(sql_type = BigInt)]
     settled_at: i64,
     #[diesel(sql_type = Nullable<BigInt>)]
+    log_offset: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
     released_at: Option<i64>,
 }
 
@@ -137,7 +141,7 @@ fn history(conn: &mut SqliteConnection, row: AttemptRow) -> QueryResult<Option<A
         cause: row.cause,
         topic: NAME.to_owned(),
         partition: Partition(0),
-        offset: None,
+        offset: row.log_offset.map(Offset),
         settled_at: time(row.settled_at),
         order: order(conn, attempt)?,
         released_at: row.released_at.map(time),

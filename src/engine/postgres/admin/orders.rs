@@ -11,7 +11,9 @@ use uuid::Uuid;
 use super::{super::Prepared, idempotency, log, record, sales};
 use crate::{
     ids::{AttemptId, ProductId, SaleId, UserId},
-    port::{ActionEntry, AdminError, AttemptHistory, OrderEntry, OrderPage, Partition, Restock},
+    port::{
+        ActionEntry, AdminError, AttemptHistory, Offset, OrderEntry, OrderPage, Partition, Restock,
+    },
     rules::{action_log, lifecycle},
 };
 
@@ -33,7 +35,7 @@ const END: &str = "UPDATE orders SET status = 'FAILED', updated_at = now() WHERE
 const REMOVE_UNIT: &str = "UPDATE flash_sales SET initial_stock = initial_stock - 1 WHERE id = ?";
 
 const ATTEMPT: &str = "
-    SELECT p.attempt_id, p.flash_sale_id, p.product_id, p.user_id, p.attempted_at, p.outcome, p.cause, p.topic, p.partition,
+    SELECT p.attempt_id, p.flash_sale_id, p.product_id, p.user_id, p.attempted_at, p.outcome, p.cause, p.topic, p.partition, p.log_offset,
         p.settled_at, o.id AS order_id, o.status::text AS order_status, o.flash_sale_id AS order_sale, o.product_id AS order_product,
         o.user_id AS order_user, o.created_at AS order_created_at, o.updated_at AS order_updated_at, r.released_at,
         n.sku, n.name AS product_name
@@ -44,7 +46,7 @@ const ATTEMPT: &str = "
     WHERE p.attempt_id = ?";
 
 const ATTEMPTS_OF: &str = "
-    SELECT p.attempt_id, p.flash_sale_id, p.product_id, p.user_id, p.attempted_at, p.outcome, p.cause, p.topic, p.partition,
+    SELECT p.attempt_id, p.flash_sale_id, p.product_id, p.user_id, p.attempted_at, p.outcome, p.cause, p.topic, p.partition, p.log_offset,
         p.settled_at, o.id AS order_id, o.status::text AS order_status, o.flash_sale_id AS order_sale, o.product_id AS order_product,
         o.user_id AS order_user, o.created_at AS order_created_at, o.updated_at AS order_updated_at, r.released_at,
         n.sku, n.name AS product_name
@@ -115,6 +117,8 @@ struct AttemptRow {
     topic: String,
     #[diesel(sql_type = Integer)]
     partition: i32,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    log_offset: Option<i64>,
     #[diesel(sql_type = Timestamptz)]
     settled_at: DateTime<Utc>,
     #[diesel(sql_type = Nullable<SqlUuid>)]
@@ -167,7 +171,7 @@ impl AttemptRow {
             cause: self.cause,
             topic: self.topic,
             partition: Partition(self.partition),
-            offset: None,
+            offset: self.log_offset.map(Offset),
             settled_at: self.settled_at,
             released_at: self.released_at,
         })

@@ -30,10 +30,10 @@ const INSERT_ORDERS: &str = "
 
 const RECORD_ATTEMPTS: &str = "
     INSERT INTO purchase_attempts
-        (topic, attempt_id, flash_sale_id, user_id, product_id, attempted_at, outcome, cause, partition)
-    SELECT ?, attempt_id, flash_sale_id, user_id, product_id, attempted_at, outcome, cause, partition
-    FROM unnest(?, ?, ?, ?, ?, ?, ?, ?)
-        AS a (attempt_id, flash_sale_id, user_id, product_id, attempted_at, outcome, cause, partition)";
+        (topic, attempt_id, flash_sale_id, user_id, product_id, attempted_at, outcome, cause, partition, log_offset)
+    SELECT ?, attempt_id, flash_sale_id, user_id, product_id, attempted_at, outcome, cause, partition, log_offset
+    FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?)
+        AS a (attempt_id, flash_sale_id, user_id, product_id, attempted_at, outcome, cause, partition, log_offset)";
 
 pub(super) async fn make_room(
     conn: &mut AsyncPgConnection,
@@ -102,6 +102,9 @@ pub(super) async fn write_attempts(
             fresh.cause.as_ref().map(|cause| cause.replace('\0', " "))
         }))
         .bind::<Array<Integer>, _>(column(&fresh, |fresh| fresh.partition.0))
+        .bind::<Array<Nullable<BigInt>>, _>(column(&fresh, |fresh| {
+            fresh.offset.map(|offset| offset.0)
+        }))
         .execute(conn)
         .await?;
     Ok(())

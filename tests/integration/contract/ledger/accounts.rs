@@ -381,6 +381,7 @@ pub async fn ids_continue_above_an_account_that_a_record_proves(bed: &impl TestB
         to: Offset(from + 1),
         last: None,
         attempts: vec![attempt(sale, user)],
+        offsets: Vec::new(),
         rejected: Vec::new(),
         reached,
     };

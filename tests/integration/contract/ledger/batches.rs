@@ -93,6 +93,7 @@ pub async fn a_batch_of_garbage_only_moves_the_offset(bed: &impl TestBed) {
         to: Offset(40),
         last: None,
         attempts: Vec::new(),
+        offsets: Vec::new(),
         rejected: Vec::new(),
         reached: None,
     };
@@ -109,6 +110,7 @@ fn first_of(partition: i32, attempts: &[Attempt]) -> SettleBatch {
         to: Offset(i64::try_from(attempts.len()).unwrap()),
         last: attempts.last().map(|attempt| attempt.id),
         attempts: attempts.to_vec(),
+        offsets: Vec::new(),
         rejected: Vec::new(),
         reached: None,
     }

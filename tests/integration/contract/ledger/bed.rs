@@ -295,6 +295,7 @@ pub async fn settle_with(
         to,
         last,
         attempts: attempts.to_vec(),
+        offsets: Vec::new(),
         rejected: rejected.to_vec(),
         reached: None,
     };

@@ -116,6 +116,7 @@ async fn settle(engines: &Embedded, from: i64, to: i64) {
         to: Offset(to),
         last: None,
         attempts: Vec::new(),
+        offsets: Vec::new(),
         rejected: Vec::new(),
         reached: None,
     };

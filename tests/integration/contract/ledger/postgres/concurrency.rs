@@ -150,6 +150,7 @@ async fn partitions_settled_together_in_any_order_do_not_deadlock() {
         to: Offset(0),
         last: None,
         attempts: vec![attempt(sale, shoppers[0])],
+        offsets: Vec::new(),
         rejected: Vec::new(),
         reached: None,
     };

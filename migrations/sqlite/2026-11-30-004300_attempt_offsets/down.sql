@@ -1,0 +1,1 @@
+ALTER TABLE purchase_attempts DROP COLUMN log_offset;
