@@ -448,6 +448,35 @@ mod tests {
     }
 
     #[test]
+    fn bodies_of_operators_requests_have_examples() {
+        let document = serde_json::to_value(document()).unwrap();
+        let resolved = |schema: &serde_json::Value| {
+            // An optional one is "this or null".
+            let schema = schema.pointer("/oneOf/0").unwrap_or(schema).clone();
+            let reference = schema["$ref"].as_str().map(|path| path[1..].to_owned());
+            reference.map_or(schema, |path| document.pointer(&path).unwrap().clone())
+        };
+        let mut bodies = 0;
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                let body = &operation["requestBody"]["content"]["application/json"]["schema"];
+                if !path.starts_with("/api/admin") || body.is_null() {
+                    continue;
+                }
+                bodies += 1;
+                let schema = resolved(body);
+                let fields = schema["properties"].as_object().unwrap();
+                assert!(!fields.is_empty(), "{method} {path}");
+                for (name, field) in fields {
+                    let has_example = !resolved(field)["example"].is_null();
+                    assert!(has_example, "{method} {path}: {name}");
+                }
+            }
+        }
+        assert!(bodies > 15, "{bodies}");
+    }
+
+    #[test]
     fn what_needs_a_token_says_so() {
         let document = serde_json::to_value(document()).unwrap();
         assert_eq!(

@@ -150,6 +150,7 @@ impl Step {
                     price_cents: Some(create.price_cents),
                     currency: Some(create.currency),
                     prior_price_cents: create.prior_price_cents,
+                    reason: None,
                 })?;
                 show(admin.create_product(&product, &entry).await?, json)
             }
@@ -178,6 +179,7 @@ impl Step {
                     } else {
                         edit.prior_price_cents.map(Some)
                     },
+                    reason: None,
                 };
                 let change = patch.change(expected)?;
                 show(admin.change_product(product, &change, &entry).await?, json)

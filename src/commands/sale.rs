@@ -224,6 +224,7 @@ impl Step {
                     end_time: Some(create.end),
                     units: Some(create.units),
                     note: Some(create.note),
+                    reason: None,
                 })?;
                 let record = admin.create_sale(&sale, &entry).await?;
                 printer.sale(&record, steering.now().await)
@@ -263,6 +264,7 @@ impl Edit {
             end_time: self.end,
             units: self.units,
             note: self.note,
+            reason: None,
         };
         let change = SaleChange::Edit(patch.edit(expected)?);
         let steered = with.steering.change(self.sale, &change, &entry).await?;

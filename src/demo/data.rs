@@ -87,6 +87,7 @@ impl Product {
             price_cents: Some(self.price_cents),
             currency: Some("USD".to_owned()),
             prior_price_cents: None,
+            reason: None,
         })
     }
 }

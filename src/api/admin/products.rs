@@ -14,7 +14,7 @@ use crate::{
     port::{AdminError, NewProduct, Product},
     sale::{
         Steering,
-        forms::{ProductForm, ProductPatch},
+        forms::{ProductForm, ProductPatch, reason},
     },
 };
 
@@ -30,11 +30,12 @@ use crate::{
 )]
 pub async fn create(
     call: Call,
-    form: Document<ProductForm>,
+    mut form: Document<ProductForm>,
     steering: Data<Steering>,
 ) -> Result<HttpResponse, ApiError> {
+    let reason = reason(form.value.reason.take())?;
     let product = NewProduct::try_from(form.value)?;
-    let entry = call.entry(String::new(), &form.bytes);
+    let entry = call.entry(reason, &form.bytes);
     let admin = &steering.admin;
     let made = |product: Product| Done::new(StatusCode::CREATED, ProductBody::from(product));
     once(
@@ -114,13 +115,14 @@ pub async fn change(
     operator: Operator,
     product: PathId<ProductId>,
     seen: IfMatch,
-    patch: Document<ProductPatch>,
+    mut patch: Document<ProductPatch>,
     steering: Data<Steering>,
 ) -> Result<HttpResponse, ApiError> {
     let current = async || Ok(found(&steering, product.0).await?.version);
     let expected = expected(&seen, current).await?;
+    let reason = reason(patch.value.reason.take())?;
     let change = patch.value.change(expected)?;
-    let entry = operator.entry(String::new(), None);
+    let entry = operator.entry(reason, None);
     let changed = steering.admin.change_product(product.0, &change, &entry);
     let changed = changed.await?;
     Ok(with_version(changed.version, ProductBody::from(changed)))

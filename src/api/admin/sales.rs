@@ -14,7 +14,7 @@ use crate::{
     port::{NewSale, SaleChange, SaleRecord},
     sale::{
         Steering,
-        forms::{SaleForm, SalePatch},
+        forms::{SaleForm, SalePatch, reason},
     },
 };
 
@@ -30,11 +30,12 @@ use crate::{
 )]
 pub async fn create(
     call: Call,
-    form: Document<SaleForm>,
+    mut form: Document<SaleForm>,
     steering: Data<Steering>,
 ) -> Result<HttpResponse, ApiError> {
+    let reason = reason(form.value.reason.take())?;
     let sale = NewSale::try_from(form.value)?;
-    let entry = call.entry(String::new(), &form.bytes);
+    let entry = call.entry(reason, &form.bytes);
     let now = steering.now().await;
     let made = |sale: &SaleRecord| Done::new(StatusCode::CREATED, SaleBody::of(sale, now));
     once(
@@ -138,13 +139,14 @@ pub async fn edit(
     call: Call,
     sale: PathId<SaleId>,
     seen: IfMatch,
-    patch: Document<SalePatch>,
+    mut patch: Document<SalePatch>,
     steering: Data<Steering>,
 ) -> Result<HttpResponse, ApiError> {
     let current = async || Ok(steering.record(sale.0).await?.version);
     let expected = expected(&seen, current).await?;
+    let reason = reason(patch.value.reason.take())?;
     let change = SaleChange::Edit(patch.value.edit(expected)?);
-    let entry = call.operator.entry(String::new(), None);
+    let entry = call.operator.entry(reason, None);
     let steered = steering.change(sale.0, &change, &entry).await?;
     Ok(Done::steered(&steered, steering.now().await).answer(""))
 }

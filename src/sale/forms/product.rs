@@ -40,6 +40,9 @@ pub struct ProductForm {
     /// The price before the sale, to be shown beside it.
     #[schema(minimum = 0, maximum = 9_999_999_999_i64, example = 14900)]
     pub prior_price_cents: Option<i64>,
+    /// For the action log.
+    #[schema(max_length = 500, example = "New in the autumn catalogue")]
+    pub reason: Option<String>,
 }
 
 /// New values for fields of a product. Those that are not given stay.
@@ -74,6 +77,9 @@ pub struct ProductPatch {
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<i64>, minimum = 0, maximum = 9_999_999_999_i64, example = 14900)]
     pub prior_price_cents: Option<Option<i64>>,
+    /// Why, for the action log.
+    #[schema(max_length = 500, example = "The supplier lowered the price")]
+    pub reason: Option<String>,
 }
 
 impl TryFrom<ProductForm> for NewProduct {
@@ -179,6 +185,7 @@ mod tests {
             price_cents: Some(0),
             currency: Some("EUR".to_owned()),
             prior_price_cents: None,
+            reason: None,
         }
     }
 

@@ -32,6 +32,9 @@ pub struct SaleForm {
         example = "Announced in the newsletter of 20 November"
     )]
     pub note: Option<String>,
+    /// For the action log.
+    #[schema(max_length = 500, example = "Agreed with marketing")]
+    pub reason: Option<String>,
 }
 
 /// New values for fields of a sale. Those that are not given stay. Of a draft all may change; of a scheduled sale its times and note;
@@ -50,6 +53,9 @@ pub struct SalePatch {
     pub units: Option<i64>,
     #[schema(max_length = 2000, example = "Extended by an hour")]
     pub note: Option<String>,
+    /// Why, for the action log.
+    #[schema(max_length = 500, example = "The queue is still long")]
+    pub reason: Option<String>,
 }
 
 /// Why something is done, for the action log.
@@ -68,7 +74,6 @@ pub struct StockForm {
     #[schema(value_type = i64, required = true, minimum = -2_147_483_647_i64, maximum = 2_147_483_647_i64, example = 50)]
     pub delta: Option<i64>,
     /// Of units that are taken away.
-    #[schema(example = "upTo")]
     pub mode: Option<Mode>,
     #[schema(max_length = 500, example = "A pallet was found")]
     pub reason: Option<String>,
@@ -77,6 +82,7 @@ pub struct StockForm {
 /// How many units may be taken away instead of those that were asked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(example = "upTo")]
 pub enum Mode {
     /// All of them or none.
     #[default]
@@ -220,6 +226,7 @@ mod tests {
             end_time: Some("2030-11-29T12:00:00Z".to_owned()),
             units: Some(10),
             note: None,
+            reason: None,
         }
     }
 

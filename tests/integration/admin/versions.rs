@@ -2,12 +2,14 @@
 
 use flashsale::port::Role;
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::desk::Desk;
 use crate::support::system::System;
 
 on_systems! {
+    the_reason_of_a_form_is_in_the_action_log,
+    an_action_has_the_address_of_the_client,
     a_change_is_for_the_version_that_was_seen,
     what_is_wrong_is_named_and_changes_nothing,
 }
@@ -127,4 +129,66 @@ async fn what_is_wrong_is_named_and_changes_nothing<S: System>(system: S) {
             .unwrap()
             .starts_with("limit ")
     );
+}
+
+/// The newest entries of the action log, of these, the newest last.
+async fn newest_actions(desk: &Desk<'_>, count: usize) -> Vec<Value> {
+    let page = desk.get(&format!("/actions?limit={count}")).await;
+    let mut actions = page.expect(200).data()["items"].as_array().unwrap().clone();
+    actions.reverse();
+    actions
+}
+
+async fn the_reason_of_a_form_is_in_the_action_log<S: System>(system: S) {
+    let api = system.serve().await;
+    let desk = Desk::of(&api, &system, Role::Operator).await;
+    let product = json!({
+        "sku": "SHOE-9", "name": "Shoe", "priceCents": 1, "currency": "EUR", "reason": "For autumn",
+    });
+    let product = desk.post("/products", product).await.expect(201).id();
+    let sale = json!({
+        "productId": product, "startTime": "2040-01-01T12:00:00Z", "endTime": "2040-01-01T13:00:00Z",
+        "units": 5, "reason": "For the newsletter",
+    });
+    let sale = desk.post("/sales", sale).await.expect(201).id();
+    let product = format!("/products/{product}");
+    let cheaper = json!({"priceCents": 2, "reason": "A typing error"});
+    desk.patch(&product, "*", cheaper).await.expect(200);
+    let sale = format!("/sales/{sale}");
+    let more = json!({"units": 6, "reason": "One was found"});
+    desk.patch(&sale, "*", more).await.expect(200);
+    let noted: Vec<_> = newest_actions(&desk, 4)
+        .await
+        .iter()
+        .map(|action| format!("{} {}", action["action"], action["reason"]).replace('"', ""))
+        .collect();
+    assert_eq!(
+        noted,
+        [
+            "create_product For autumn",
+            "create_sale For the newsletter",
+            "change_product A typing error",
+            "edit_sale One was found",
+        ]
+    );
+    let long = json!({"note": "x", "reason": "x".repeat(501)});
+    let refused = desk.patch(&sale, "*", long).await;
+    assert_eq!((refused.status, refused.code()), (400, "validation_failed"));
+}
+
+/// That of the client, which a proxy names, and not the proxy's; of a connection whose other end is no proxy, its own.
+async fn an_action_has_the_address_of_the_client<S: System>(system: S) {
+    for (trusted, expected) in [("127.0.0.1", "203.0.113.5"), ("192.0.2.1", "127.0.0.1")] {
+        let api = system.serve_as(&[("TRUSTED_PROXIES", trusted)]).await;
+        let desk = Desk::of(&api, &system, Role::Operator).await;
+        let sku = format!("behind {trusted}");
+        let product = json!({"sku": sku, "name": "Shoe", "priceCents": 1, "currency": "EUR"});
+        let request = desk.request(Method::POST, "/products").json(&product);
+        let request = request.header("X-Forwarded-For", "203.0.113.5");
+        Desk::send(request).await.expect(201);
+        let action = newest_actions(&desk, 1).await.remove(0);
+        assert_eq!(action["address"], expected, "{action}");
+        api.process.terminate();
+        api.process.end().await;
+    }
 }

@@ -53,7 +53,7 @@ export interface paths {
         };
         /**
          * The history of an attempt: reserved, logged, settled, told.
-         * @description 404 until a worker has settled it, mostly within a second.
+         * @description Of one that no worker has settled yet, which takes a second at most times, the gate says that a unit is reserved.
          */
         get: operations["showAttempt"];
         put?: never;
@@ -1319,15 +1319,14 @@ export interface components {
              */
             userId?: string | null;
         };
-        /** @description The history of an attempt that a worker has settled. */
+        /** @description The history of an attempt. */
         AttemptHistoryBody: {
             /**
              * Format: uuid
              * @example 0190b6a4-5f1e-7c3a-9d52-3f6f0c2b8e11
              */
             attemptId: string;
-            /** @description Where it is in the attempt log. */
-            logged: components["schemas"]["LoggedBody"];
+            logged?: components["schemas"]["LoggedBody"] | null;
             order?: components["schemas"]["OrderBody"] | null;
             /**
              * Format: int64
@@ -1342,7 +1341,7 @@ export interface components {
             releasedAt?: string | null;
             /**
              * Format: date-time
-             * @description When a unit was reserved for it, by the clock of the node that took it.
+             * @description When a unit was reserved for it, by the clock of the node that took it; while it is not settled, by the gate's.
              * @example 2030-11-29T12:00:00.512Z
              */
             reservedAt: string;
@@ -1351,7 +1350,8 @@ export interface components {
              * @example 1
              */
             saleId: number;
-            settled: components["schemas"]["SettledBody"];
+            settled?: components["schemas"]["SettledBody"] | null;
+            state: components["schemas"]["AttemptState"];
             /**
              * @description What the shopper is told now of this product: `SUCCESS`, `FAILED` or nothing. Not read in lists.
              * @example SUCCESS
@@ -1360,6 +1360,12 @@ export interface components {
             /** @example 2 */
             userId: string;
         };
+        /**
+         * @description How far an attempt has come.
+         * @example settled
+         * @enum {string}
+         */
+        AttemptState: "reserved" | "settled";
         /**
          * @description How far an attempt has come.
          * @example PENDING
@@ -1777,6 +1783,7 @@ export interface components {
         };
         /**
          * @description How many units may be taken away instead of those that were asked for.
+         * @example upTo
          * @enum {string}
          */
         Mode: "exact" | "upTo";
@@ -2129,6 +2136,11 @@ export interface components {
              */
             priorPriceCents?: number | null;
             /**
+             * @description For the action log.
+             * @example New in the autumn catalogue
+             */
+            reason?: string | null;
+            /**
              * @description Unique.
              * @example SHOE-7-BLACK
              */
@@ -2159,6 +2171,11 @@ export interface components {
              * @example 14900
              */
             priorPriceCents?: number | null;
+            /**
+             * @description Why, for the action log.
+             * @example The supplier lowered the price
+             */
+            reason?: string | null;
             /** @example SHOE-7-BLACK */
             sku?: string | null;
         };
@@ -2437,6 +2454,11 @@ export interface components {
              */
             productId: number;
             /**
+             * @description For the action log.
+             * @example Agreed with marketing
+             */
+            reason?: string | null;
+            /**
              * Format: date-time
              * @example 2030-11-29T12:00:00Z
              */
@@ -2464,6 +2486,11 @@ export interface components {
              * @example 1
              */
             productId?: number | null;
+            /**
+             * @description Why, for the action log.
+             * @example The queue is still long
+             */
+            reason?: string | null;
             /**
              * Format: date-time
              * @example 2030-11-29T12:00:00Z
