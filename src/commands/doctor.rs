@@ -30,7 +30,7 @@ use crate::{
         postgres::{self as postgres_engine, PostgresLedger},
         redis::{self as redis_engine, RedisGate},
     },
-    port::{PortError, Ports},
+    port::{ClusterFigures, Ledger, NodeEntry, NodeKind, PortError, Ports},
 };
 
 /// Name of a check that fails because a server cannot be inspected. Sales are not checked then.
@@ -111,15 +111,28 @@ async fn servers(config: &Config, processes: u32) -> Vec<Check> {
 
 /// Reads from Redis, Kafka and PostgreSQL what the checks of sales need. The engines limit the time of each call.
 async fn read_facts(config: &Config, workers: i64) -> anyhow::Result<Facts> {
+    let ledger = PostgresLedger::connect(&config.postgres).await?;
+    let gate = RedisGate::connect(&config.redis, config.sale.result_ttl).await?;
+    let gate = gate.of_ledger(ledger.id());
+    let processes = processes(gate.nodes().await?);
     let ports = Ports {
-        ledger: Arc::new(PostgresLedger::connect(&config.postgres).await?),
+        ledger: Arc::new(ledger),
         log: Arc::new(KafkaLog::connect(&config.kafka).await?),
-        gate: Arc::new(RedisGate::connect(&config.redis, config.sale.result_ttl).await?),
+        gate: Arc::new(gate),
         clock: Arc::new(SystemClock),
     };
-    Ok(facts(&ports, &config.kafka.consumer_group, workers).await?)
+    let facts = facts(&ports, &config.kafka.consumer_group, workers).await?;
+    Ok(Facts { processes, ..facts })
 }
 
+fn processes(nodes: Vec<NodeEntry>) -> Vec<(String, NodeKind)> {
+    let reports = nodes.into_iter().map(|node| node.report);
+    reports
+        .map(|report| (report.version, report.kind))
+        .collect()
+}
+
+/// The facts of everything but the processes.
 async fn facts(ports: &Ports, group: &str, workers: i64) -> Result<Facts, PortError> {
     let Ports {
         gate,
@@ -147,6 +160,7 @@ async fn facts(ports: &Ports, group: &str, workers: i64) -> Result<Facts, PortEr
     }
     Ok(Facts {
         workers,
+        processes: Vec::new(),
         partitions,
         sales: listed,
     })

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use flashsale::port::{ClusterFigures, NodeKind, NodeReport, NodeStatus};
 use serde_json::Value;
 
 use crate::support::{
@@ -68,6 +69,7 @@ async fn a_system_that_is_ready_for_its_sale_is_well() {
         "postgresql connections",
         "postgresql clock",
         "sales workers",
+        "sales versions",
         "sales backlog",
         "sales stock",
     ] {
@@ -124,6 +126,33 @@ async fn what_would_break_a_sale_is_found() {
     let (content, told) = doctor(&system, &[]).await;
     assert!(!content);
     assert_eq!(failed(&told), ["redis eviction", "postgresql constraints"]);
+}
+
+#[tokio::test]
+async fn processes_of_different_versions_are_told() {
+    let system = Servers::start().await;
+    let _worker = system.work().await;
+    let versions_are = async |verdict: &str| {
+        let (_, told) = doctor(&system, &[]).await;
+        told.contains(&("sales versions".to_owned(), verdict.to_owned()))
+    };
+    let patience = Duration::from_secs(20);
+    wait_until("one version runs", patience, || versions_are("ok")).await;
+    let older = NodeReport {
+        id: "older".to_owned(),
+        kind: NodeKind::Api,
+        version: "0.0.9".to_owned(),
+        started_at: chrono::Utc::now(),
+        status: NodeStatus::Ready,
+        api: None,
+        worker: None,
+    };
+    let gate = system.gate().await.of_ledger(system.ledger_id().await);
+    wait_until("two versions run", patience, || async {
+        gate.write_node(&older).await.unwrap();
+        versions_are("warning").await
+    })
+    .await;
 }
 
 #[tokio::test]

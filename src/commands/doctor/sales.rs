@@ -1,9 +1,11 @@
 //! Judges whether current and coming sales can be sold, and whether workers settle the log.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::report::Check;
-use crate::port::{GateStatus, Offset, Partition, SaleListing, SaleSwitch};
+use crate::port::{GateStatus, NodeKind, Offset, Partition, SaleListing, SaleSwitch};
 
 const AREA: &str = "sales";
 /// A sale that starts later than this may still be missing in the gate: a worker loads it within about one second.
@@ -15,6 +17,8 @@ const SHORT_BACKLOG: i64 = 100_000;
 pub(super) struct Facts {
     /// Number of live workers.
     pub(super) workers: i64,
+    /// The version and kind of each process that serves or works.
+    pub(super) processes: Vec<(String, NodeKind)>,
     pub(super) partitions: Vec<PartitionProgress>,
     /// The sales that are not over, with their state in the gate.
     pub(super) sales: Vec<(SaleListing, GateStatus)>,
@@ -29,7 +33,11 @@ pub(super) struct PartitionProgress {
 }
 
 pub(super) fn judge(facts: &Facts, now: DateTime<Utc>) -> Vec<Check> {
-    let mut checks = vec![workers(facts), backlog(&facts.partitions)];
+    let mut checks = vec![
+        workers(facts),
+        versions(&facts.processes),
+        backlog(&facts.partitions),
+    ];
     if facts.sales.is_empty() {
         checks.push(
             Check::warning(AREA, "listed", "none is on, and none will be".to_owned())
@@ -53,6 +61,29 @@ fn workers(facts: &Facts) -> Check {
             .advise("those beyond the partitions have nothing to do")
     } else {
         Check::ok(AREA, "workers", summary)
+    }
+}
+
+/// An older worker takes records of a newer version for damaged, and writes them to the dead letters.
+fn versions(processes: &[(String, NodeKind)]) -> Check {
+    let mut found: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    for (version, kind) in processes {
+        let (api, worker) = found.entry(version).or_default();
+        match kind {
+            NodeKind::Api | NodeKind::Embedded => *api += 1,
+            NodeKind::Worker => *worker += 1,
+        }
+    }
+    let named = |(version, (api, worker)): (&&str, &(usize, usize))| {
+        format!("{version} ({api} serve, {worker} work)")
+    };
+    let summary = found.iter().map(named).collect::<Vec<_>>().join(", ");
+    match found.len() {
+        0 => Check::ok(AREA, "versions", "no process runs".to_owned()),
+        1 => Check::ok(AREA, "versions", summary),
+        _ => Check::warning(AREA, "versions", summary).advise(
+            "finish the rollout, `work` before `serve`: an older worker cannot read records of a newer version",
+        ),
     }
 }
 
@@ -177,6 +208,9 @@ mod tests {
         };
         let mut facts = Facts {
             workers: 1,
+            processes: [NodeKind::Api, NodeKind::Worker]
+                .map(|kind| ("1.0.0".to_owned(), kind))
+                .into(),
             partitions: vec![partition],
             sales: vec![(listing, status)],
         };
@@ -190,6 +224,11 @@ mod tests {
         assert_eq!(after(|_| {}), none);
         assert_eq!(after(|facts| facts.workers = 0), ["sales workers: Failed"]);
         assert_eq!(after(|facts| facts.workers = 2), ["sales workers: Warning"]);
+        assert_eq!(
+            after(|facts| facts.processes[1].0 = "1.1.0".to_owned()),
+            ["sales versions: Warning"]
+        );
+        assert_eq!(after(|facts| facts.processes.clear()), none);
         assert_eq!(
             after(|facts| facts.sales.clear()),
             ["sales listed: Warning"]

@@ -129,7 +129,7 @@ impl Servers {
     }
 
     /// Of the database, as it is now.
-    async fn ledger_id(&self) -> LedgerId {
+    pub async fn ledger_id(&self) -> LedgerId {
         let query = "SELECT ledger_id::text FROM ledger_identity";
         let rows = self.database.query(query).await;
         LedgerId(rows[0].get::<_, &str>(0).parse().unwrap())
