@@ -164,6 +164,7 @@ const ALLOWED_IN_SIMULATOR: &[&[&str]] = &[
     &["flashsale", "order"],
     &["flashsale", "port"],
     &["flashsale", "rules"],
+    &["flashsale", "sale"],
 ];
 
 /// The modules of the library that tests, programs that test it, and benchmarks may name, each with the folder of these.

@@ -11,7 +11,7 @@ mod steering;
 
 use std::{thread, time::Instant};
 
-use flashsale_simulator::{self as simulation, HistoryReport};
+use flashsale_simulator::{self as simulation, HistoryReport, OPERATIONS};
 
 /// Histories of every run of the tests. More, from other seeds: `cargo run -p flashsale-simulator -- --histories 1000000`.
 const HISTORIES: u64 = 10_000;
@@ -67,6 +67,9 @@ fn the_promises_hold_in_ten_thousand_histories_under_faults() {
         totals.excused,
         totals.accepted
     );
+    for (operation, made) in OPERATIONS.iter().zip(totals.operations) {
+        assert!(made * 200 > HISTORIES, "operators {operation} {made} times");
+    }
 }
 
 #[test]

@@ -105,6 +105,7 @@ pub(super) async fn play(seed: u64, traced: bool) -> HistoryReport {
         orders: world.ledger.orders(world.sale).len() as u64,
         excused: promises::excused(&world, &told),
         virtual_ms: world.now(),
+        operations: told.operations,
     };
     let broken = told.broken.clone();
     drop(told);

@@ -33,7 +33,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-pub use report::{HistoryReport, HistoryTotals};
+pub use report::{HistoryReport, HistoryTotals, OPERATIONS};
 use tracing::subscriber::NoSubscriber;
 
 /// What came of many histories.

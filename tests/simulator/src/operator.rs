@@ -1,16 +1,16 @@
-//! An operator at an API node: changes the sale in the ledger, then in the gate, as that process does. It may die after
-//! every step; the workers do the rest.
+//! An operator at an API node, which changes the sale as that process does. It may die after every step; the workers do the rest.
 
 use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use chrono::{TimeDelta, Utc};
-use flashsale::port::{
-    EndOrdersOutcome, GateProbe, MovementId, MovementMode, OutcomeRecording, PortError, Restock,
-    SaleChange, SaleEdit, SaleListing, SaleListings, SaleTermsControl, TermsOutcome,
-    WithdrawOutcome, Withdrawals,
+use chrono::TimeDelta;
+use flashsale::{
+    port::{
+        ActionEntry, Actor, AdminError, MovementMode, Restock, SaleChange, SaleEdit, SaleRecord,
+    },
+    sale::{Applied, Steering, forms::Units},
 };
 
 use super::{
@@ -26,21 +26,9 @@ const PATIENCE: Duration = Duration::from_secs(8);
 
 /// Starts an operation at a process.
 pub(super) fn operate(world: &Arc<World>, at: &Arc<Running>, operation: Operation) {
-    let connection = |server| Connection {
-        world: Arc::clone(world),
-        process: Arc::clone(&at.process),
-        server,
-    };
     let operator = Operator {
         world: Arc::clone(world),
-        gate: RemoteGate {
-            connection: connection(Server::Gate),
-            gate: world.gate(),
-        },
-        ledger: RemoteLedger {
-            connection: connection(Server::Ledger),
-            ledger: Arc::clone(&world.ledger),
-        },
+        steering: steering(world, at),
     };
     let (world, process) = (Arc::clone(world), Arc::clone(&at.process));
     world.flying.fetch_add(1, Ordering::Relaxed);
@@ -48,6 +36,9 @@ pub(super) fn operate(world: &Arc<World>, at: &Arc<Running>, operation: Operatio
         tokio::select! {
             biased;
             done = operator.perform(operation) => {
+                if matches!(done, Ok(Answer::Applied | Answer::Later)) {
+                    world.seen().operations[operation.kind()] += 1;
+                }
                 let what = || format!("the operator's {operation:?} at {}: {done:?}", process.name);
                 world.note(what);
             }
@@ -58,10 +49,32 @@ pub(super) fn operate(world: &Arc<World>, at: &Arc<Running>, operation: Operatio
     });
 }
 
+fn steering(world: &Arc<World>, at: &Arc<Running>) -> Steering {
+    let connection = |server| Connection {
+        world: Arc::clone(world),
+        process: Arc::clone(&at.process),
+        server,
+    };
+    let ledger = Arc::new(RemoteLedger {
+        connection: connection(Server::Ledger),
+        ledger: Arc::clone(&world.ledger),
+    });
+    Steering {
+        admin: ledger.clone(),
+        withdrawals: ledger.clone(),
+        ended_orders: ledger,
+        gate: Some(Arc::new(RemoteGate {
+            connection: connection(Server::Gate),
+            gate: world.gate(),
+        })),
+        clock: at.clock.clone(),
+        keep: KEPT,
+    }
+}
+
 struct Operator {
     world: Arc<World>,
-    gate: RemoteGate,
-    ledger: RemoteLedger,
+    steering: Steering,
 }
 
 /// How far an operation came.
@@ -75,8 +88,8 @@ enum Answer {
 }
 
 impl Operator {
-    async fn perform(&self, operation: Operation) -> Result<Answer, PortError> {
-        match operation {
+    async fn perform(&self, operation: Operation) -> Result<Answer, AdminError> {
+        let answer = match operation {
             Operation::Pause => self.change(SaleChange::Pause).await,
             Operation::Resume => self.change(SaleChange::Resume).await,
             Operation::End => self.change(SaleChange::End).await,
@@ -85,101 +98,70 @@ impl Operator {
             Operation::MoveEnd(from_now) => self.move_end(from_now).await,
             Operation::Withdraw(units, mode) => self.withdraw(units, mode).await,
             Operation::CancelOrder(number, restock) => self.cancel_order(number, restock).await,
+        };
+        match answer {
+            Err(AdminError::NotAllowed(_) | AdminError::NotFound) => Ok(Answer::NotAllowed),
+            answer => answer,
         }
     }
 
-    async fn change(&self, change: SaleChange) -> Result<Answer, PortError> {
-        let now = self.gate.now().await?;
-        let Some(after) = self
-            .ledger
-            .change_sale(self.world.sale, change, now)
-            .await?
-        else {
-            return Ok(Answer::NotAllowed);
-        };
-        self.apply(&after, &[]).await
+    async fn change(&self, change: SaleChange) -> Result<Answer, AdminError> {
+        let sale = self.world.sale;
+        let steered = self.steering.change(sale, &change, &entry()).await?;
+        Ok(self.answer(&steered.sale, steered.applied))
     }
 
-    async fn move_end(&self, from_now: u64) -> Result<Answer, PortError> {
-        let Some(listing) = self.listing().await? else {
-            return Ok(Answer::NotAllowed);
-        };
+    async fn move_end(&self, from_now: u64) -> Result<Answer, AdminError> {
+        let record = self.steering.record(self.world.sale).await?;
         let millis = i64::try_from(from_now).unwrap_or(i64::MAX);
         let edit = SaleEdit {
-            expected: listing.version,
-            end: Some(self.gate.now().await? + TimeDelta::milliseconds(millis)),
+            expected: record.version,
+            end: Some(self.steering.now().await + TimeDelta::milliseconds(millis)),
             ..SaleEdit::default()
         };
         self.change(SaleChange::Edit(edit)).await
     }
 
-    /// The gate first, the ledger second; then the gate learns that it is done.
-    async fn withdraw(&self, units: u32, mode: MovementMode) -> Result<Answer, PortError> {
-        let sale = self.world.sale;
-        let Some(seen) = self.listing().await? else {
-            return Ok(Answer::NotAllowed);
-        };
-        let begun = self.ledger.begin_withdrawal(sale, units, mode).await?;
-        let Some(movement) = begun else {
-            return Ok(Answer::NotAllowed);
-        };
-        let gate = &self.gate;
-        let taken = gate.withdraw(sale, movement.id, units, mode, seen.version);
-        let taken = taken.await?;
-        let WithdrawOutcome::Withdrawn(taken) = taken else {
-            return Ok(Answer::Later);
-        };
-        self.ledger.close_withdrawal(movement.id, taken).await?;
-        match self.listing().await? {
-            Some(after) => self.apply(&after, &[movement.id]).await,
-            None => Ok(Answer::Later),
-        }
+    async fn withdraw(&self, units: u32, mode: MovementMode) -> Result<Answer, AdminError> {
+        let (sale, units) = (self.world.sale, Units::Withdraw(units, mode));
+        let shifted = self.steering.shift(sale, units, &entry()).await?;
+        Ok(self.answer(&shifted.sale, shifted.applied))
     }
 
-    /// The terms first: without the unit in the ledger, the gate must not give it away.
-    async fn cancel_order(&self, number: usize, restock: Restock) -> Result<Answer, PortError> {
-        let (sale, product) = (self.world.sale, self.world.product);
-        let orders = self.world.ledger.orders(sale);
-        let Some(user) = orders.keys().nth(number % orders.len().max(1)).copied() else {
+    async fn cancel_order(&self, number: usize, restock: Restock) -> Result<Answer, AdminError> {
+        let orders = self.world.ledger.orders(self.world.sale);
+        let Some(attempt) = orders.values().nth(number % orders.len().max(1)) else {
             return Ok(Answer::NotAllowed);
         };
-        let Some(holder) = self.ledger.cancel_order(sale, user, restock).await? else {
-            return Ok(Answer::NotAllowed);
-        };
-        let Some(after) = self.listing().await? else {
-            return Ok(Answer::Later);
-        };
-        if self.apply(&after, &[]).await? == Answer::Later {
-            return Ok(Answer::Later);
-        }
-        Ok(
-            match self.gate.end_orders(sale, product, &[holder]).await? {
-                EndOrdersOutcome::TakenOut => Answer::Applied,
-                EndOrdersOutcome::NotOpen => Answer::Later,
-            },
-        )
-    }
-
-    async fn listing(&self) -> Result<Option<SaleListing>, PortError> {
-        let long_ago = chrono::DateTime::<Utc>::UNIX_EPOCH;
-        let listings = self.ledger.sales(long_ago).await?;
-        let sale = self.world.sale;
-        Ok(listings.into_iter().find(|listing| listing.id == sale))
-    }
-
-    async fn apply(&self, after: &SaleListing, closed: &[MovementId]) -> Result<Answer, PortError> {
-        let terms = after.terms();
-        let expires = terms.window.end + KEPT;
-        let set = self
-            .gate
-            .set_terms(after.id, terms, closed, expires)
+        let cancelled = self
+            .steering
+            .cancel_order(*attempt, restock, &entry())
             .await?;
-        Ok(match set {
-            TermsOutcome::InForce => {
-                self.world.terms_are_applied(terms);
+        Ok(match cancelled.applied {
+            Applied::At(_) => Answer::Applied,
+            Applied::Later => Answer::Later,
+        })
+    }
+
+    fn answer(&self, sale: &SaleRecord, applied: Applied) -> Answer {
+        match applied {
+            Applied::At(_) => {
+                self.world.terms_are_applied(sale.terms());
                 Answer::Applied
             }
-            TermsOutcome::OthersInForce { .. } | TermsOutcome::NotOpen => Answer::Later,
-        })
+            Applied::Later => Answer::Later,
+        }
+    }
+}
+
+fn entry() -> ActionEntry {
+    ActionEntry {
+        actor: Actor {
+            name: "user:1".to_owned(),
+            role: "operator".to_owned(),
+            address: None,
+        },
+        reason: String::new(),
+        key: None,
     }
 }

@@ -132,6 +132,23 @@ pub(super) enum Operation {
     CancelOrder(usize, Restock),
 }
 
+impl Operation {
+    /// Its place in [`OPERATIONS`](super::report::OPERATIONS).
+    pub(super) fn kind(self) -> usize {
+        match self {
+            Self::Pause => 0,
+            Self::Resume => 1,
+            Self::End => 2,
+            Self::Cancel => 3,
+            Self::MoveEnd(_) => 4,
+            Self::AddUnits(_) => 5,
+            Self::Withdraw(..) => 6,
+            Self::CancelOrder(_, Restock::Yes) => 7,
+            Self::CancelOrder(_, Restock::No) => 8,
+        }
+    }
+}
+
 /// What happens to one process.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Blow {

@@ -48,6 +48,7 @@ macro_rules! call {
 }
 
 // Behind the macro, which they use.
+mod administration;
 mod gate;
 mod ledger;
 mod log;

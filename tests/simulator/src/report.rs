@@ -11,6 +11,19 @@ pub struct HistoryReport {
     pub totals: HistoryTotals,
 }
 
+/// What operators do, in the order of [`HistoryTotals::operations`].
+pub const OPERATIONS: [&str; 9] = [
+    "pause",
+    "resume",
+    "end",
+    "cancel",
+    "move the end",
+    "add units",
+    "withdraw units",
+    "cancel an order",
+    "cancel an order and its unit",
+];
+
 /// What there was in histories, for the judgement whether they mean something.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct HistoryTotals {
@@ -20,6 +33,8 @@ pub struct HistoryTotals {
     /// Accepted attempts whose every trace was destroyed by two failures at once (`docs/LIMITS.md`).
     pub excused: u64,
     pub virtual_ms: u64,
+    /// How often an operator was answered that each of [`OPERATIONS`] is made.
+    pub operations: [u64; OPERATIONS.len()],
 }
 
 impl HistoryTotals {
@@ -29,6 +44,9 @@ impl HistoryTotals {
         self.orders += other.orders;
         self.excused += other.excused;
         self.virtual_ms += other.virtual_ms;
+        for (count, more) in self.operations.iter_mut().zip(other.operations) {
+            *count += more;
+        }
     }
 }
 

@@ -25,6 +25,7 @@ use super::{
     lock::lock,
     plan::{Kind, Plan, Server},
     press::{Poll, Press},
+    report::OPERATIONS,
 };
 use crate::model::{GateImage, LedgerImage, ModelGate, ModelLedger, ModelLog};
 
@@ -61,6 +62,8 @@ pub(super) struct World {
 pub(super) struct Seen {
     pub(super) presses: Vec<Press>,
     pub(super) polls: Vec<Poll>,
+    /// How often each operation of an operator was made.
+    pub(super) operations: [u64; OPERATIONS.len()],
     /// Promises that were broken, as soon as it was seen.
     pub(super) broken: Vec<String>,
     /// When the gate lost something.

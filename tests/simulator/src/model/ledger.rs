@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, SubsecRound};
+use chrono::{DateTime, SubsecRound, Utc};
 use flashsale::{
     clock::Clock,
     ids::{AttemptId, LedgerId, ProductId, SaleId, UserId},
@@ -69,6 +69,8 @@ struct Tables {
     /// How often it was set back to an earlier state.
     set_back: u64,
     sales: BTreeMap<SaleId, SaleListing>,
+    /// When each sale was last changed.
+    updated: BTreeMap<SaleId, DateTime<Utc>>,
     /// When each sale was open, from its earliest start to its latest end; none where that is not known.
     admitted: BTreeMap<SaleId, SaleWindow>,
     orders: BTreeMap<(SaleId, UserId), AttemptId>,

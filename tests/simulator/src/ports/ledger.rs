@@ -9,96 +9,15 @@ use flashsale::{
     port::{
         AccountChanges, AccountDirectory, AccountPage, AccountPosition, CommittedOffsets,
         ConsumerGroup, Credentials, DeadLetterDecision, DeadLetterDecisions, EndedOrder,
-        EndedOrders, EventFeed, EventPage, EventPositions, EventRecording, FoundAccount, Holder,
-        Lease, Ledger, LedgerAudit, LedgerError, LedgerProbe, Member, Movement, MovementId,
-        MovementMode, NewUser, Offset, Outcome, Partition, PasswordHashOutcome, PendingEvents,
-        Position, Registration, Restock, SaleChange, SaleListing, SaleListings, SaleSnapshot,
-        SeekOutcome, SettleBatch, SettleError, SettledAttempt, Settlement, Settling, StoredUser,
-        Withdrawals,
+        EndedOrders, EventFeed, EventPage, EventPositions, EventRecording, FoundAccount, Lease,
+        Ledger, LedgerAudit, LedgerError, LedgerProbe, Member, Movement, MovementId, NewUser,
+        Offset, Outcome, Partition, PasswordHashOutcome, PendingEvents, Position, Registration,
+        SaleListing, SaleListings, SaleSnapshot, SeekOutcome, SettleBatch, SettleError,
+        SettledAttempt, Settlement, Settling, StoredUser, Withdrawals,
     },
 };
 
-use super::{
-    super::world::short, RemoteLedger, attempts, describe, moved, named, of_ledger, settlements,
-};
-
-/// What operators change.
-impl RemoteLedger {
-    pub(in super::super) async fn change_sale(
-        &self,
-        sale: SaleId,
-        change: SaleChange,
-        now: DateTime<Utc>,
-    ) -> Result<Option<SaleListing>, LedgerError> {
-        let (ledger, world) = (Arc::clone(&self.ledger), Arc::clone(&self.connection.world));
-        let what = || format!("ledger.change_sale({change:?})");
-        let taken = change.clone();
-        let effect = move || {
-            let (ledger, world, change) = (Arc::clone(&ledger), Arc::clone(&world), taken.clone());
-            async move {
-                let before = ledger.listing(sale);
-                let after = ledger.change_sale(sale, &change, now);
-                if after.is_some() && after != before {
-                    if matches!(change, SaleChange::AddUnits(_)) {
-                        world.seen().units_moved = true;
-                    }
-                    world.terms_changed();
-                }
-                Ok::<_, LedgerError>(after)
-            }
-        };
-        let done = |answer: &Result<Option<SaleListing>, LedgerError>| match answer {
-            Ok(Some(after)) => format!("version {}", after.version),
-            Ok(None) => "not allowed".to_owned(),
-            Err(error) => error.to_string(),
-        };
-        of_ledger(self.connection.call(what, done, effect).await)
-    }
-
-    pub(in super::super) async fn begin_withdrawal(
-        &self,
-        sale: SaleId,
-        units: u32,
-        mode: MovementMode,
-    ) -> Result<Option<Movement>, LedgerError> {
-        let ledger = Arc::clone(&self.ledger);
-        let what = || format!("ledger.begin_withdrawal({units} {mode:?})");
-        let effect = move || {
-            let ledger = Arc::clone(&ledger);
-            async move { Ok::<_, LedgerError>(ledger.begin_withdrawal(sale, units, mode)) }
-        };
-        let done = |answer: &Result<Option<Movement>, LedgerError>| match answer {
-            Ok(Some(movement)) => moved(movement.id),
-            Ok(None) => "not allowed".to_owned(),
-            Err(error) => error.to_string(),
-        };
-        of_ledger(self.connection.call(what, done, effect).await)
-    }
-
-    pub(in super::super) async fn cancel_order(
-        &self,
-        sale: SaleId,
-        user: UserId,
-        restock: Restock,
-    ) -> Result<Option<Holder>, LedgerError> {
-        let (ledger, world) = (Arc::clone(&self.ledger), Arc::clone(&self.connection.world));
-        let what = || format!("ledger.cancel_order(of {user}, restock {restock:?})");
-        let effect = move || {
-            let (ledger, world) = (Arc::clone(&ledger), Arc::clone(&world));
-            async move {
-                let attempt = ledger.cancel_order(sale, user, restock);
-                if let Some(attempt) = attempt {
-                    let mut seen = world.seen();
-                    seen.units_moved = true;
-                    seen.ended.insert(attempt);
-                    seen.ended_of.insert(user);
-                }
-                Ok::<_, LedgerError>(attempt.map(|attempt| Holder { user, attempt }))
-            }
-        };
-        of_ledger(self.connection.call(what, describe, effect).await)
-    }
-}
+use super::{super::world::short, RemoteLedger, attempts, describe, named, of_ledger, settlements};
 
 impl Ledger for RemoteLedger {
     fn id(&self) -> LedgerId {

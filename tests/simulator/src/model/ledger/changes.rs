@@ -20,14 +20,40 @@ impl ModelLedger {
         change: &SaleChange,
         now: DateTime<Utc>,
     ) -> Option<SaleListing> {
+        self.change_record(sale, change, now)?;
+        self.listing(sale)
+    }
+
+    /// The same with the sale as operators see it, before and after.
+    pub fn change_record(
+        &self,
+        sale: SaleId,
+        change: &SaleChange,
+        now: DateTime<Utc>,
+    ) -> Option<(SaleRecord, SaleRecord)> {
         let at = self.clock.now();
         let mut tables = self.tables();
-        let before = record(tables.sales.get(&sale)?);
+        let before = tables.record(sale)?;
         let after = lifecycle::apply(&before, change, now).ok()?;
         if after != before {
             tables.store(&after, at);
         }
-        tables.sales.get(&sale).cloned()
+        let after = tables.record(sale)?;
+        Some((before, after))
+    }
+
+    /// A sale as operators see it.
+    #[must_use]
+    pub fn record(&self, sale: SaleId) -> Option<SaleRecord> {
+        self.tables().record(sale)
+    }
+
+    /// The sale and shopper of an order that stands.
+    #[must_use]
+    pub fn order_of(&self, attempt: AttemptId) -> Option<(SaleId, UserId)> {
+        let tables = self.tables();
+        let mut orders = tables.orders.iter();
+        orders.find_map(|(of, made_by)| (*made_by == attempt).then_some(*of))
     }
 
     /// As by a statement written by hand: the switch of a sale, unless it is cancelled for good.
@@ -57,7 +83,7 @@ impl ModelLedger {
         let mut after = row.clone();
         change(&mut after);
         if after != *row {
-            tables.store(&record(&after), at);
+            tables.store(&record(&after, at), at);
         }
     }
 
@@ -101,6 +127,11 @@ impl ModelLedger {
 }
 
 impl Tables {
+    fn record(&self, sale: SaleId) -> Option<SaleRecord> {
+        let updated = self.updated.get(&sale).copied().unwrap_or_default();
+        Some(record(self.sales.get(&sale)?, updated))
+    }
+
     /// Every change of terms raises the version, and widens the time in which attempts are taken.
     fn store(&mut self, after: &SaleRecord, at: DateTime<Utc>) {
         let before = self.before();
@@ -122,7 +153,7 @@ impl Tables {
     }
 }
 
-fn record(row: &SaleListing) -> SaleRecord {
+fn record(row: &SaleListing, updated_at: DateTime<Utc>) -> SaleRecord {
     SaleRecord {
         id: row.id,
         product: row.product,
@@ -137,6 +168,6 @@ fn record(row: &SaleListing) -> SaleRecord {
         version: row.version,
         note: String::new(),
         created_at: DateTime::UNIX_EPOCH,
-        updated_at: DateTime::UNIX_EPOCH,
+        updated_at,
     }
 }

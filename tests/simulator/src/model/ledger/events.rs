@@ -45,6 +45,9 @@ impl Tables {
     pub(super) fn note_events(&mut self, before: &Before, at: DateTime<Utc>) {
         let sales: Vec<SaleListing> = self.sales.values().cloned().collect();
         for sale in sales {
+            if before.sales.get(&sale.id) != Some(&sale) {
+                self.updated.insert(sale.id, at);
+            }
             let of = |orders: &BTreeMap<(SaleId, UserId), AttemptId>| -> Vec<EventOrder> {
                 let of_sale = orders.iter().filter(|((of, _), _)| *of == sale.id);
                 of_sale
