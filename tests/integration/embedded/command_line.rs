@@ -1,24 +1,24 @@
 //! `migrate` and `seed` on a data directory.
 
-use crate::support::{
-    process::{Process, complaint},
-    system::{OneProcess, System},
+use crate::{
+    cli::migrations,
+    support::{
+        process::{Process, complaint},
+        system::{OneProcess, System},
+    },
 };
 
 const TABLES: &str = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' \
                       AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND name NOT LIKE '\\_\\_%' ESCAPE '\\'";
 
-/// Of the data file.
-const MIGRATIONS: usize = 25;
-
 #[tokio::test]
 async fn migrations_of_a_file_go_up_and_down_and_up() {
-    let system = OneProcess::on_nothing();
+    let (system, migrations) = (OneProcess::on_nothing(), migrations("sqlite"));
     let run = async |arguments: &[&str]| system.run(arguments).outcome().await;
 
     let (up, output) = run(&["migrate"]).await;
     assert!(up, "{output}");
-    assert_eq!(output.matches("applied: ").count(), MIGRATIONS, "{output}");
+    assert_eq!(output.matches("applied: ").count(), migrations, "{output}");
     assert_eq!(system.number(TABLES).await, 26);
     let (up, output) = run(&["migrate", "status"]).await;
     assert!(up && !output.contains("missing"), "{output}");
@@ -34,14 +34,14 @@ async fn migrations_of_a_file_go_up_and_down_and_up() {
         "{output}"
     );
     // Down to any step and up again.
-    for steps in 1..MIGRATIONS {
+    for steps in 1..migrations {
         for _ in 0..steps {
             assert!(run(&["migrate", "revert"]).await.0);
         }
         let (up, output) = run(&["migrate"]).await;
         assert!(up, "{output}");
     }
-    for _ in 0..MIGRATIONS {
+    for _ in 0..migrations {
         assert!(run(&["migrate", "revert"]).await.0);
     }
     assert_eq!(system.number(TABLES).await, 0);
