@@ -323,8 +323,9 @@ async fn every_path_of_programs_needs_a_token_with_its_scope() {
             );
         }
     }
-    let log = api.process.wait_for_line("service_access").await;
-    assert!(log.contains("forbidden"), "{log}");
+    // Behind lines of requests without a good token.
+    let log = api.process.wait_for_line("forbidden").await;
+    assert!(log.contains("service_access"), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
