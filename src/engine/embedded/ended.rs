@@ -20,14 +20,14 @@ use crate::{
 /// Leaves out orders with the status SUCCESS: an operator has set the status back by hand. A trigger notes such an order again
 /// when it ends anew.
 const TO_APPLY: &str = "
-    SELECT attempt_id, flash_sale_id, user_id FROM released_orders r
+    SELECT attempt_id, flash_sale_id AS sale, user_id AS shopper FROM released_orders r
     WHERE flash_sale_id = ? AND applied_at IS NULL
         AND NOT EXISTS (SELECT 1 FROM orders o WHERE o.attempt_id = r.attempt_id
             AND o.flash_sale_id = r.flash_sale_id AND o.user_id = r.user_id AND o.status = 'SUCCESS')
     LIMIT ?";
 
 const UNLISTED: &str = "
-    SELECT r.attempt_id, r.flash_sale_id, r.user_id
+    SELECT r.attempt_id, r.flash_sale_id AS sale, r.user_id AS shopper
     FROM released_orders r JOIN flash_sales s ON s.id = r.flash_sale_id
     WHERE r.applied_at IS NULL AND s.end_time <= ?
         AND NOT EXISTS (SELECT 1 FROM orders o WHERE o.attempt_id = r.attempt_id
@@ -43,17 +43,17 @@ struct EndedRow {
     #[diesel(sql_type = Binary)]
     attempt_id: Vec<u8>,
     #[diesel(sql_type = BigInt)]
-    flash_sale_id: i64,
+    sale: i64,
     #[diesel(sql_type = BigInt)]
-    user_id: i64,
+    shopper: i64,
 }
 
 impl EndedRow {
     fn order(self) -> Option<EndedOrder> {
         Some(EndedOrder {
-            sale: SaleId::new(self.flash_sale_id)?,
+            sale: SaleId::new(self.sale)?,
             holder: Holder {
-                user: UserId::new(self.user_id)?,
+                user: UserId::new(self.shopper)?,
                 attempt: attempt_id(&self.attempt_id)?,
             },
         })

@@ -37,7 +37,7 @@ pub(super) fn operate(world: &Arc<World>, at: &Arc<Running>, operation: Operatio
             biased;
             done = operator.perform(operation) => {
                 if matches!(done, Ok(Answer::Applied | Answer::Later)) {
-                    world.seen().operations[operation.kind()] += 1;
+                    count(&world, operation);
                 }
                 let what = || format!("the operator's {operation:?} at {}: {done:?}", process.name);
                 world.note(what);
@@ -47,6 +47,12 @@ pub(super) fn operate(world: &Arc<World>, at: &Arc<Running>, operation: Operatio
         }
         world.flying.fetch_sub(1, Ordering::Relaxed);
     });
+}
+
+fn count(world: &World, operation: Operation) {
+    if let Some(made) = world.seen().operations.get_mut(operation.kind()) {
+        *made += 1;
+    }
 }
 
 fn steering(world: &Arc<World>, at: &Arc<Running>) -> Steering {
