@@ -11,9 +11,9 @@ help: ## this list
 run: ## start everything (servers, migrate, seed, serve, work); one Ctrl-C stops it all
 	@scripts/run.sh
 
-test: ## start real servers, then run all tests
+test: ## start real servers, then run all tests, three at a time: most of them wait for a server or a browser
 	@$(SERVICES) up cluster
-	@eval "$$($(SERVICES) env)" && cargo test --workspace
+	@eval "$$($(SERVICES) env)" && RUST_TEST_THREADS=$${RUST_TEST_THREADS:-3} cargo test --workspace
 
 events: ## 10,000 orders while workers, Kafka and PostgreSQL are killed 20 times: every consumer of events sees each one (some minutes)
 	@$(SERVICES) up

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The pages of web/ as their tools see them: types, lints, form, and Lighthouse against a running server. `scripts/pages.sh screenshots`
-# makes a picture of every state instead. What the pages do is tested by tests/integration/pages.rs.
+# makes a picture of every state instead. What the pages do is tested by tests/integration/browser.rs.
 # Logs, reports and pictures are in target/pages. Stops at the first check that fails.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what tests and checks the pages of web/: Node.js and its packages by scripts/node/install.sh; from Debian Chromium, and a
-# typeface for the screenshots. tests/integration/pages.rs runs it as well.
+# typeface for the screenshots. tests/integration/browser.rs runs it as well.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 

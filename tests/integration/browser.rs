@@ -1,5 +1,6 @@
 //! The pages of `web/` in Chromium, on both systems: `tests/pages/` has the scenarios, `tests/pages/README.md` says how to write one. And
-//! the vendored libraries, byte for byte.
+//! the vendored libraries, byte for byte. The scenarios take longest of all tests: by the name of this module they are among the first that
+//! the test runner starts.
 
 use std::{
     fs,
