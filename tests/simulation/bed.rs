@@ -91,14 +91,23 @@ impl Bed {
         self.node().complete(movement).await;
     }
 
-    /// A worker of the whole log, beside which something else is done.
-    pub async fn beside_a_worker(&self, work: impl Future<Output = ()>) {
-        let engines = Ports {
+    fn engines(&self) -> Ports {
+        Ports {
             gate: self.gate.clone(),
             log: self.log.clone(),
             ledger: self.ledger.clone(),
             clock: Arc::new(SystemClock),
-        };
+        }
+    }
+
+    /// The control loop of another worker.
+    pub fn other_controller(&self) -> SaleController {
+        SaleController::new(self.engines(), settings())
+    }
+
+    /// A worker of the whole log, beside which something else is done.
+    pub async fn beside_a_worker(&self, work: impl Future<Output = ()>) {
+        let engines = self.engines();
         let stop = CancellationToken::new();
         let ended = stop.clone();
         let work = async move {
@@ -261,11 +270,14 @@ impl Node {
     }
 }
 
+/// How long a worker may run the control loop without renewing its lease.
+pub const LEASE: Duration = Duration::from_secs(10);
+
 fn settings() -> WorkerSettings {
     WorkerSettings {
         group: "workers".to_owned(),
         id: "1".to_owned(),
-        lease: Duration::from_secs(10),
+        lease: LEASE,
         pending_age: Duration::ZERO,
         keep: KEEP,
     }

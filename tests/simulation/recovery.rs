@@ -8,7 +8,7 @@ use flashsale::port::{
 use flashsale_simulator::model::LedgerRead;
 use futures::FutureExt;
 
-use crate::bed::{Bed, holder};
+use crate::bed::{Bed, LEASE, holder};
 
 #[tokio::test]
 async fn an_attempt_whose_unit_was_given_back_meanwhile_is_not_appended() {
@@ -93,4 +93,31 @@ async fn a_log_that_was_made_anew_between_two_reads_is_read_from_its_beginning()
         assert_eq!(settled(new).await, [Some(Outcome::Ordered); 5]);
     })
     .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_control_loop_that_was_paused_opens_no_sale_by_what_it_waited_for() {
+    let mut bed = Bed::with(3).await;
+    let [first, second] = [holder(1), holder(2)];
+    for shopper in [first, second] {
+        bed.ledger.add_shopper(shopper.user);
+    }
+    bed.gate.empty();
+    bed.log.append(&[bed.node().attempt(first)]).await;
+    bed.rounds(1).await;
+    // While it is paused, another worker opens the sale, which is lost again, with an attempt that only the log has.
+    bed.node().settle(first).await;
+    let mut other = bed.other_controller();
+    for _ in 0..3 {
+        other.round().await.unwrap();
+    }
+    assert!(bed.gate.is_open(bed.sale));
+    bed.gate.empty();
+    bed.log.append(&[bed.node().attempt(second)]).await;
+    tokio::time::advance(LEASE + Duration::from_millis(1)).await;
+    bed.rounds(3).await;
+    assert!(!bed.gate.is_open(bed.sale));
+    bed.node().settle(second).await;
+    bed.rounds(3).await;
+    bed.check_agreement().await;
 }

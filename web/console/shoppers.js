@@ -40,15 +40,16 @@ function cancelOrder({ attemptId, productId, userId }, onDone) {
 /** From the press to what the shopper is told. @param {{attempt: Admin.Attempt, onChange: () => void}} props */
 function History({ attempt, onChange }) {
   const { attemptId, settled, logged, order, releasedAt, told, saleId, userId } = attempt;
-  const [shape, words] = OUTCOMES[settled.outcome] ?? ["idle", settled.outcome];
+  // Both are missing while no worker has settled it.
+  const [shape, words] = settled ? (OUTCOMES[settled.outcome] ?? ["idle", settled.outcome]) : ["busy", "reserved"];
   return html`<article class="card">
     <div class="head"><h2>${productName(attempt.productId)}</h2><${Status} is=${shape}>${words}<//></div>
     <p class="hint">Attempt <code>${attemptId}</code>, <a href="#/sale/${saleId}">sale ${saleId}</a>,
       shopper <a href="#/shoppers/${userId}">${userId}</a></p>
     <ol class="steps">
       <li><b>Reserved</b> ${moment(attempt.reservedAt)}</li>
-      <li><b>Logged</b> <span class="numbers">${logged.topic} ${logged.partition}:${logged.offset ?? "?"}</span></li>
-      <li><b>Settled</b> ${moment(settled.at)}${settled.cause && `: ${settled.cause}`}</li>
+      <li><b>Logged</b> ${logged ? html`<span class="numbers">${logged.topic} ${logged.partition}:${logged.offset ?? "?"}</span>` : "not known yet"}</li>
+      <li><b>Settled</b> ${settled ? html`${moment(settled.at)}${settled.cause && `: ${settled.cause}`}` : "not yet"}</li>
       <li><b>Order</b> ${order ? html`<code>${order.orderId}</code> ${order.status === "SUCCESS" ? "stands" : "has ended"}` : "none"}
         ${releasedAt && `, released ${moment(releasedAt)}`}</li>
       <li><b>Told</b> ${told ?? html`<a href="#/shoppers/${attemptId}">Look up what the shopper is told now</a>`}</li>
