@@ -64,7 +64,7 @@ mod tests {
     async fn a_pause_saves_up_no_requests() {
         let (rate, begun) = (Rate::default(), Instant::now());
         elapsed(begun, &rate, 1, 2).await;
-        tokio::time::advance(Duration::from_secs(60)).await;
+        tokio::time::advance(Duration::from_mins(1)).await;
         let times = [
             elapsed(begun, &rate, 1, 2).await,
             elapsed(begun, &rate, 1, 2).await,

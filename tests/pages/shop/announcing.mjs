@@ -33,7 +33,7 @@ async function hearsMark(bed, [mark, text]) {
   await stateIs(page, "counting");
   assert((await page.locator("#live").getAttribute("aria-live")) === "polite", "it waits until the reader pauses");
   assert((await page.locator("#countdown").getAttribute("aria-live")) === "off", "the countdown is silent");
-  const heard = await until(`“${text}” is told`, async () => (await heardBy(page))[0]);
+  const heard = await until(`“${text}” is told`, async () => (await heardBy(page))[0], LEAD_MS + 5000);
   assert(heard.text === text, `“${heard.text}” is told`);
   const late = heard.at - (sale.startTime - mark);
   assert(Math.abs(late) < LATEST_MS, `“${text}” is told ${late} ms late`);

@@ -68,9 +68,10 @@ pub trait SqlBed: TestBed {
 
     /// Has the ledger write no entry of the action log, and lets it write entries again.
     async fn break_action_log(&self, is_broken: bool) {
-        let (from, to) = match is_broken {
-            true => ("admin_actions", "hidden_actions"),
-            false => ("hidden_actions", "admin_actions"),
+        let (from, to) = if is_broken {
+            ("admin_actions", "hidden_actions")
+        } else {
+            ("hidden_actions", "admin_actions")
         };
         let rename = format!("ALTER TABLE {from} RENAME TO {to}");
         self.execute(&rename).await.unwrap();
