@@ -90,7 +90,8 @@ fn server_config() -> ServerConfig {
         keep_alive: Duration::from_secs(75),
         stall_timeout: Duration::from_secs(30),
         trusted_proxies: Vec::new(),
-        request_timeout: Duration::from_millis(300),
+        // Longer than a busy machine takes for a request.
+        request_timeout: Duration::from_secs(10),
         drain_delay: Duration::ZERO,
         shutdown_timeout: Duration::from_secs(5),
         startup_timeout: Duration::from_secs(5),

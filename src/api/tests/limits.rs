@@ -38,7 +38,7 @@ async fn large_bodies_are_refused_whether_announced_or_not() {
 
 #[tokio::test]
 async fn slow_bodies_are_given_up() {
-    let server = Server::start().await;
+    let server = hasty().await;
     let answer = server
         .raw(&format!("{LOGIN}content-length: 100\r\n\r\n{{"))
         .await;
@@ -50,21 +50,33 @@ async fn slow_bodies_are_given_up() {
 
 #[tokio::test]
 async fn slow_heads_are_given_up() {
-    let server = Server::start().await;
+    let server = hasty().await;
     let answer = server.raw("GET /health HTTP/1.1\r\nhost:").await;
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
 }
 
 #[tokio::test]
 async fn a_connection_that_says_nothing_is_given_up() {
-    let server = Server::start().await;
+    let server = hasty().await;
     let answer = server.raw("").await;
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
 }
 
-/// A server of little patience.
+/// How long a request may take at a server of little patience.
+const REQUEST_TIMEOUT: Duration = Duration::from_millis(300);
+
+async fn hasty() -> Server {
+    let config = ServerConfig {
+        request_timeout: REQUEST_TIMEOUT,
+        ..server_config()
+    };
+    Server::with(config, &no_limits()).await
+}
+
+/// The same for connections without a request.
 async fn impatient() -> Server {
     let config = ServerConfig {
+        request_timeout: REQUEST_TIMEOUT,
         keep_alive: Duration::from_secs(1),
         stall_timeout: Duration::from_secs(1),
         ..server_config()
