@@ -51,10 +51,13 @@ export const scenarios = {
     await buyer.locator("#buy").click();
     await stateIs(buyer, "bought");
     // The second one presses before the page has heard of it, if there is time.
-    const isPressed = await late.locator("#buy").click({ timeout: 1000 }).then(
-      () => true,
-      () => false,
-    );
+    const isPressed = await late
+      .locator("#buy")
+      .click({ timeout: 1000 })
+      .then(
+        () => true,
+        () => false,
+      );
     if (isPressed) {
       await stateIs(late, "failed");
       await bed.axe(late, "failed");
