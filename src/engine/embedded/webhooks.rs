@@ -15,7 +15,7 @@ use super::{
 use crate::{
     engine::{
         number::{count, number, to_bigint, to_integer},
-        webhook::types_from_sql,
+        webhook::{DELIVERIES, SET_STATE, endpoints, types_from_sql},
     },
     ids::SaleId,
     port::{
@@ -24,24 +24,9 @@ use crate::{
     },
 };
 
-/// Endpoints, by the rest of the statement.
-macro_rules! endpoints {
-    ($rest:literal) => {
-        concat!(
-            "SELECT id, url, types, flash_sale_id, max_batch, per_second, secret, previous_secret, previous_until, disabled_cause,
-                failures, next_attempt_at, created_at
-            FROM webhook_endpoints ",
-            $rest
-        )
-    };
-}
-
 const ALL: &str = endpoints!("ORDER BY id");
 
 const FIND: &str = endpoints!("WHERE id = ?");
-
-const SET_STATE: &str = "
-    UPDATE webhook_endpoints SET disabled_cause = ?, failures = ?, next_attempt_at = ? WHERE id = ?";
 
 const COUNT: &str = "UPDATE webhook_endpoints SET deliveries = deliveries + 1 WHERE id = ?";
 
@@ -52,10 +37,6 @@ const NOTE: &str = "
     INSERT OR REPLACE INTO webhook_deliveries
         (endpoint_id, place, number, message_id, flash_sale_id, first_seq, last_seq, attempted_at, duration_ms, status, error)
     SELECT id, deliveries % ?, deliveries, ?, ?, ?, ?, ?, ?, ?, ? FROM webhook_endpoints WHERE id = ?";
-
-const DELIVERIES: &str = "
-    SELECT message_id, flash_sale_id, first_seq, last_seq, attempted_at, duration_ms, status, error
-    FROM webhook_deliveries WHERE endpoint_id = ? ORDER BY number DESC LIMIT ?";
 
 #[derive(QueryableByName)]
 struct WebhookRow {

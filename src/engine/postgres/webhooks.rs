@@ -13,7 +13,7 @@ use super::{PostgresLedger, Prepared};
 use crate::{
     engine::{
         number::{count, number, to_bigint, to_integer},
-        webhook::types_from_sql,
+        webhook::{DELIVERIES, SET_STATE, endpoints, types_from_sql},
     },
     ids::SaleId,
     port::{
@@ -22,24 +22,9 @@ use crate::{
     },
 };
 
-/// Endpoints, by the rest of the statement.
-macro_rules! endpoints {
-    ($rest:literal) => {
-        concat!(
-            "SELECT id, url, types, flash_sale_id, max_batch, per_second, secret, previous_secret, previous_until, disabled_cause,
-                failures, next_attempt_at, created_at
-            FROM webhook_endpoints ",
-            $rest
-        )
-    };
-}
-
 const ALL: &str = endpoints!("ORDER BY id");
 
 const LOCK: &str = endpoints!("WHERE id = ? FOR UPDATE");
-
-const SET_STATE: &str = "
-    UPDATE webhook_endpoints SET disabled_cause = ?, failures = ?, next_attempt_at = ? WHERE id = ?";
 
 /// Stores a delivery. `webhook_deliveries` is a ring buffer for each endpoint, with [`MAX_DELIVERIES`] places: delivery number
 /// `deliveries` is stored in the place `deliveries % MAX_DELIVERIES` and overwrites the delivery that was stored there before. So
@@ -54,10 +39,6 @@ const NOTE: &str = "
     ON CONFLICT (endpoint_id, place) DO UPDATE SET number = EXCLUDED.number, message_id = EXCLUDED.message_id,
         flash_sale_id = EXCLUDED.flash_sale_id, first_seq = EXCLUDED.first_seq, last_seq = EXCLUDED.last_seq,
         attempted_at = EXCLUDED.attempted_at, duration_ms = EXCLUDED.duration_ms, status = EXCLUDED.status, error = EXCLUDED.error";
-
-const DELIVERIES: &str = "
-    SELECT message_id, flash_sale_id, first_seq, last_seq, attempted_at, duration_ms, status, error
-    FROM webhook_deliveries WHERE endpoint_id = ? ORDER BY number DESC LIMIT ?";
 
 #[derive(QueryableByName)]
 struct WebhookRow {

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     engine::{
         number::{to_bigint, to_integer},
-        webhook::types_to_sql,
+        webhook::{REPLACE_SECRET, types_to_sql},
     },
     ids::SaleId,
     port::{
@@ -42,9 +42,6 @@ const BEGIN: &str = "
 const REMOVE: &str = "DELETE FROM webhook_endpoints WHERE id = ?";
 
 const FORGET: &str = "DELETE FROM event_positions WHERE consumer = ?";
-
-const REPLACE_SECRET: &str = "
-    UPDATE webhook_endpoints SET previous_secret = secret, previous_until = ?, secret = ? WHERE id = ?";
 
 const MOVE: &str = "
     INSERT INTO event_positions (consumer, flash_sale_id, last_seq) VALUES (?, ?, ?)

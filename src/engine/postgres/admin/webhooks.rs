@@ -16,7 +16,7 @@ use super::{
 use crate::{
     engine::{
         number::{to_bigint, to_integer},
-        webhook::types_to_sql,
+        webhook::{REPLACE_SECRET, types_to_sql},
     },
     ids::SaleId,
     port::{ActionEntry, AdminError, Change, MAX_WEBHOOKS, Webhook, WebhookChanges, WebhookId},
@@ -42,9 +42,6 @@ const REMOVE: &str = "
     WITH removed AS (DELETE FROM webhook_endpoints WHERE id = ? RETURNING id),
         forgotten AS (DELETE FROM event_positions WHERE consumer = ?)
     SELECT id FROM removed";
-
-const REPLACE_SECRET: &str = "
-    UPDATE webhook_endpoints SET previous_secret = secret, previous_until = ?, secret = ? WHERE id = ?";
 
 /// Sets an endpoint's position in one sale, and enables the endpoint in the same statement: a disabled endpoint would be sent
 /// nothing from the new position.
