@@ -3,14 +3,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use metrics::{counter, gauge};
+use metrics::counter;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Event,
     envelope::DATA_TYPE,
     leases::Leases,
-    unread::next_events,
+    unread::{self, next_events},
     webhooks::{Rate, Sender},
 };
 use crate::{
@@ -156,12 +156,7 @@ impl Publisher {
         stop: &CancellationToken,
     ) -> Result<(), PublishError> {
         let pending = self.ledger.pending_events(consumer).await?;
-        let unpublished: u64 = pending
-            .iter()
-            .map(|sale| sale.last - sale.position.unwrap_or(0))
-            .sum();
-        #[allow(clippy::cast_precision_loss)] // a gauge
-        gauge!(metric::EVENTS_UNPUBLISHED, "consumer" => "topic").set(unpublished as f64);
+        unread::show("topic", &pending);
         for mut sale in pending {
             for _ in 0..PAGES {
                 if stop.is_cancelled() || !self.leases.has(SLOT) {

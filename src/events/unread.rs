@@ -1,6 +1,6 @@
-//! Reads the events that a consumer has not been sent yet, for the topic and for webhooks.
+//! Reads and counts the events that a consumer has not been sent yet, for the topic and for webhooks.
 
-use metrics::counter;
+use metrics::{counter, gauge};
 
 use super::{
     Event,
@@ -46,4 +46,12 @@ pub(super) async fn next_events(
         );
     }
     Ok(feed::consecutive(ledger.id(), &page, first - 1, limit))
+}
+
+/// Shows the number of events that a consumer has not got.
+pub(super) fn show(consumer: &str, pending: &[PendingEvents]) {
+    let missing = |sale: &PendingEvents| sale.last - sale.position.unwrap_or(0);
+    let unpublished: u64 = pending.iter().map(missing).sum();
+    #[allow(clippy::cast_precision_loss)] // a gauge
+    gauge!(metric::EVENTS_UNPUBLISHED, "consumer" => consumer.to_owned()).set(unpublished as f64);
 }

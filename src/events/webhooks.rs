@@ -28,7 +28,11 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use self::backlog::Backlog;
-use super::{Event, leases::Leases, unread::next_events};
+use super::{
+    Event,
+    leases::Leases,
+    unread::{self, next_events},
+};
 use crate::{
     clock::Clock,
     outgoing::{AddressPolicy, Answer, ClientOptions, Post, RequestError, Schemes},
@@ -154,8 +158,8 @@ impl Sender {
         !endpoint.state.next_attempt_at.is_some_and(is_later)
     }
 
-    /// Counts the events that an endpoint has not got and, if it is due, sends them, for [`TURN`] at most. Returns its state afterwards; `None` if the state
-    /// is unchanged.
+    /// Counts the events that an endpoint has not got and, if it is due, sends them, for [`TURN`] at most. Returns its state
+    /// afterwards; `None` if the state is unchanged.
     async fn turn(
         &self,
         endpoint: Webhook,
@@ -186,7 +190,7 @@ impl Sender {
         let wanted = endpoint.settings.sale;
         let is_wanted = |sale: &PendingEvents| wanted.is_none_or(|wanted| wanted == sale.sale);
         let pending: Vec<_> = pending.into_iter().filter(is_wanted).collect();
-        backlog::show(&consumer, &pending);
+        unread::show(&consumer, &pending);
         if !self.is_due(endpoint) {
             return Ok(());
         }

@@ -1,15 +1,14 @@
-//! Shows how many events each endpoint has not got: a metric for each endpoint to which this worker sends.
+//! When the events that each endpoint has not got are counted: a metric for each endpoint to which this worker sends.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
-use metrics::gauge;
 use tokio::time::Instant;
 
 use crate::{
-    port::{PendingEvents, WebhookId},
+    port::WebhookId,
     telemetry::{self, metric},
 };
 
@@ -45,12 +44,4 @@ impl Backlog {
             is_shown
         });
     }
-}
-
-/// Shows the number of events that an endpoint has not got.
-pub(super) fn show(consumer: &str, pending: &[PendingEvents]) {
-    let missing = |sale: &PendingEvents| sale.last - sale.position.unwrap_or(0);
-    let unpublished: u64 = pending.iter().map(missing).sum();
-    #[allow(clippy::cast_precision_loss)] // a gauge
-    gauge!(metric::EVENTS_UNPUBLISHED, "consumer" => consumer.to_owned()).set(unpublished as f64);
 }
