@@ -83,7 +83,8 @@ impl FromRequest for Operator {
     }
 }
 
-/// The middleware of every path of operators and of programs: 401 without a good token, 403 without the right, and a line in the security log for either.
+/// The middleware of every path of operators and of programs: 401 without a good token, 403 without the right, and a line in the
+/// security log for either.
 pub async fn check<B: MessageBody + 'static>(
     right: Right,
     mut request: ServiceRequest,
@@ -100,24 +101,24 @@ pub async fn check<B: MessageBody + 'static>(
 
 async fn operator(right: Right, request: &mut ServiceRequest) -> Result<Operator, ApiError> {
     let client = request.extract::<Client>().await?;
-    let about = format!("{} {}", request.method(), request.path());
-    let identity = identify(request.request());
-    let name = identity.as_ref().map_or_else(
-        |_| "unknown".to_owned(),
-        |identity| format!("user:{}", identity.user),
-    );
-    let identity = match admitted(identity, request).await {
-        Ok(identity) => identity,
-        Err(refusal) => {
-            let code = refusal.code();
-            if code.status() == StatusCode::UNAUTHORIZED {
-                security::note(right.event(), code.code(), &name, Some(client.0), &about);
-            }
-            return Err(refusal);
-        }
+    let note = |outcome: &str, name: &str| {
+        let about = format!("{} {}", request.method(), request.path());
+        security::note(right.event(), outcome, name, Some(client.0), &about);
     };
+    let refuse = |refusal: ApiError, name: &str| {
+        let code = refusal.code();
+        if code.status() == StatusCode::UNAUTHORIZED {
+            note(code.code(), name);
+        }
+        refusal
+    };
+    let identity = identify(request.request()).map_err(|refusal| refuse(refusal, "unknown"))?;
+    let name = format!("user:{}", identity.user);
+    admit(&identity, request)
+        .await
+        .map_err(|refusal| refuse(refusal, &name))?;
     if !right.is_of(identity.role, identity.scopes) {
-        security::note(right.event(), "forbidden", &name, Some(client.0), &about);
+        note("forbidden", &name);
         return Err(match right {
             Right::Scope(scope) if identity.role == Role::Service => ApiError::saying(
                 ErrorCode::Forbidden,
@@ -133,19 +134,15 @@ async fn operator(right: Right, request: &mut ServiceRequest) -> Result<Operator
     }))
 }
 
-/// The identity of a token whose account exists and which was not ended.
-async fn admitted(
-    identity: Result<Identity, ApiError>,
-    request: &ServiceRequest,
-) -> Result<Identity, ApiError> {
-    let identity = identity?;
+/// Refuses a token whose account does not exist, and one that was ended.
+async fn admit(identity: &Identity, request: &ServiceRequest) -> Result<(), ApiError> {
     let directory = request
         .app_data::<Data<Directory>>()
         .ok_or(ErrorCode::Internal)?;
-    if !directory.is_known(&identity) {
-        directory.clone().admit(&identity).await?;
+    if !directory.is_known(identity) {
+        directory.clone().admit(identity).await?;
     }
-    Ok(identity)
+    Ok(())
 }
 
 #[cfg(test)]
