@@ -13,7 +13,7 @@ mod refresh;
 mod steering;
 
 pub use balance::{Balance, BalanceSource};
-pub use catalog::{Admission, SaleCatalog, SaleStatus, SaleView};
+pub use catalog::{Admission, MARK_VALID_FOR, SaleCatalog, SaleStatus, SaleView};
 pub use gate_clock::GateClock;
 pub use public::{PublicPhase, PublicSale, SaleWithResults, StockLevel};
 pub use refresh::{CatalogCalls, CatalogRefresh};

@@ -23,7 +23,10 @@ use crate::{
 use super::GateClock;
 
 use self::sale::status;
-pub use self::sale::{SaleStatus, SaleView};
+pub use self::{
+    mark::MARK_VALID_FOR,
+    sale::{SaleStatus, SaleView},
+};
 pub(super) use self::{
     mark::{MarkCause, RefusalMark},
     sale::CatalogSale,

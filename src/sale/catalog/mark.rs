@@ -11,7 +11,7 @@ use crate::ids::UserId;
 
 /// How long a sold-out mark refuses without the gate's confirmation. The stock is read five times a second; while the gate does not
 /// answer, a unit that came back would not be sold, and the one who got it would be refused at other nodes.
-const MARK_VALID_FOR: Duration = Duration::from_secs(1);
+pub const MARK_VALID_FOR: Duration = Duration::from_secs(1);
 
 /// Why a sale gives no units now, as the gate said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -222,7 +222,7 @@ fn accepted_attempts_ended(
         let ended_well = match outcome {
             Some(Outcome::Ordered) => {
                 orders.get(&user) == Some(&id)
-                    // Once the order is lost, whoever is settled first with a copied id has it.
+                    // Once the order is lost, the first record with the copied id gets it.
                     || seen.copied.contains(&id) && seen.lost_orders_of.contains(&user)
             }
             Some(Outcome::AlreadyOrdered { by }) => orders.get(&user) == Some(&by),

@@ -9,6 +9,7 @@ use flashsale::{
     ids::{AttemptId, UserId},
     order::{Accepted, Refusal, ReplyQueue},
     port::{NewUser, PurchaseResult, Registration, Standing},
+    sale::MARK_VALID_FOR,
 };
 
 use super::{
@@ -20,9 +21,6 @@ use super::{
 
 /// How long a shopper waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(8);
-
-/// How long a node believes that a sale is sold out without asking the gate again.
-const MARK_VALID_FOR: u64 = 1_000;
 
 /// A shopper, and the nodes behind the load balancer.
 pub(super) struct Shopper {
@@ -179,7 +177,8 @@ impl Shopper {
             before.user == self.user
                 && matches!(before.answer, Answer::Accepted(_))
                 && before.answered <= press.asked
-                && (same_process || before.answered + MARK_VALID_FOR <= press.asked)
+                && (same_process
+                    || Duration::from_millis(press.asked - before.answered) >= MARK_VALID_FOR)
         };
         seen.units_moved && !seen.presses.iter().any(|before| is_known(&before))
     }

@@ -12,7 +12,9 @@ use flashsale::{
     clock::Clock,
     engine::announcer::Announcer,
     ids::{AttemptId, LedgerId, ProductId, SaleId, UserId},
-    port::{Offset, Outcome, Partition, PurchaseResult, ResultEntry, Settlement, Standing},
+    port::{
+        HeldUnit, Offset, Outcome, Partition, PurchaseResult, ResultEntry, Settlement, Standing,
+    },
     rules::{
         sale::{Part, Sale},
         shopper_result::Holders,
@@ -168,18 +170,22 @@ impl ModelGate {
     #[must_use]
     pub fn pending(&self, sale: SaleId) -> BTreeSet<AttemptId> {
         // Also those that are not listed because the list was lost.
-        let held_units = self.with_own(sale, |kept, _| kept.sale.held_units());
-        let mut pending = held_units.unwrap_or_default();
-        pending.retain(|held_unit| held_unit.standing == Standing::Pending);
-        pending.iter().map(|held_unit| held_unit.attempt).collect()
+        let units = self.units_of(sale).into_iter();
+        let pending = units.filter(|unit| unit.standing == Standing::Pending);
+        pending.map(|unit| unit.attempt).collect()
     }
 
     /// Every attempt that holds a unit of a sale.
     #[must_use]
     pub fn held_attempts(&self, sale: SaleId) -> BTreeSet<AttemptId> {
-        let held_units = self.with_own(sale, |kept, _| kept.sale.held_units());
-        let held_units = held_units.unwrap_or_default();
-        held_units.iter().map(|unit| unit.attempt).collect()
+        let units = self.units_of(sale).into_iter();
+        units.map(|unit| unit.attempt).collect()
+    }
+
+    /// Every unit of a sale that is held.
+    fn units_of(&self, sale: SaleId) -> Vec<HeldUnit> {
+        let units = self.with_own(sale, |kept, _| kept.sale.held_units());
+        units.unwrap_or_default()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -309,9 +309,7 @@ impl SaleTermsControl for ModelGate {
 #[async_trait]
 impl GateAudit for ModelGate {
     async fn held_units(&self, sale: SaleId) -> Result<Vec<HeldUnit>, GateError> {
-        let mut held_units = self
-            .with_own(sale, |kept, _| kept.sale.held_units())
-            .unwrap_or_default();
+        let mut held_units = self.units_of(sale);
         held_units.sort_unstable_by_key(|held_unit| held_unit.user);
         Ok(held_units)
     }
