@@ -10,7 +10,7 @@
 //! - [`rules`]: pure decisions that several engines share: settlement, and a sale's stock in memory
 //! - [`http`]: what all routes share: the server, the format of answers and errors
 //! - [`api`]: the HTTP contract above the domain: table of routes, handlers, mapping of errors, OpenAPI document
-//! - [`push`]: what listeners are told without asking
+//! - [`push`]: sends sales and results to listeners, from memory
 //! - [`limit`]: rate limits with a bounded memory, for the domain
 //! - [`outgoing`]: the client for HTTP requests that the service sends, with its policy of addresses
 //! - [`security`]: the security log: which client did what, and from which address

@@ -1,5 +1,5 @@
-//! What listeners of results cost a node, and how soon they are told: streams of so many accounts, and a sale in which some of them
-//! buy at a rate. Then how fast others buy beside the listeners, and without them.
+//! Measures listeners of results at one node: memory for each stream, and the time from the answer to a press until the result is
+//! pushed, while some of the listeners buy at a given rate. Then the rate at which other shoppers buy, with and without the listeners.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -213,7 +213,7 @@ async fn listen(server: SocketAddr, index: usize, token: &str) -> TcpStream {
     stream
 }
 
-/// Notes when the listener is ready and when it is told that its order stands. The stream stays open.
+/// Notes when the stream is ready, and when it delivers SUCCESS. The stream stays open.
 async fn follow(mut stream: TcpStream, index: usize, times: Arc<Times>) {
     let (mut text, mut is_ready) = (Vec::new(), false);
     let has = |text: &[u8], what: &[u8]| text.windows(what.len()).any(|part| part == what);

@@ -331,7 +331,7 @@ async fn extension(bed: &TestBed, sale: i64, reason: &str) -> Order {
     }
 }
 
-/// The attempt of the sale's first order that stands. Its buyer is told nothing of it any more.
+/// The attempt of the sale's first order that stands. After its cancellation the buyer has no result.
 async fn first_order(bed: &TestBed, load: &Load) -> String {
     let first = format!(
         "SELECT attempt_id::text, user_id FROM orders WHERE flash_sale_id = {} AND status = 'SUCCESS' \

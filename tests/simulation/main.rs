@@ -16,7 +16,8 @@ use flashsale_simulator::{self as simulation, HistoryReport, OPERATIONS};
 /// Histories of every run of the tests. More, from other seeds: `cargo run -p flashsale-simulator -- --histories 1000000`.
 const HISTORIES: u64 = 10_000;
 
-/// Seeds of histories that once broke a promise, or that broke the simulator: what was wrong is beside each.
+/// Seeds of histories that once broke a promise, or that broke the simulator: what was wrong is beside each. A seed's history changes with
+/// the calls that are simulated, so that a fault has a test of its own as well, on the models or in the library.
 const ONCE_BROKEN: &[u64] = &[
     // A node that was paused while it made the lost note of account ids anew went by the number of before.
     5654,

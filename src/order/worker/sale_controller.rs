@@ -35,8 +35,8 @@ const WAITING_ROUND: Duration = Duration::from_millis(50);
 /// Highest number of ended orders of one sale that are taken out of the gate in one round; also of all sales that are no longer
 /// listed together.
 const ENDED: u32 = 1_000;
-/// Interval between two searches for changes of sales that are no longer listed. Operators are told that the gate has a change
-/// within two seconds.
+/// Interval between two searches for changes of sales that are no longer listed. The answer 202 to an operator says that a change
+/// takes effect within two seconds.
 const UNLISTED_EVERY: Duration = Duration::from_secs(1);
 
 /// The control loop over all sales.

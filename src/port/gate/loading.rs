@@ -36,7 +36,7 @@ pub enum LoadStep {
 pub enum CloseRequest {
     /// Only if what it keeps of the sale is inconsistent.
     IfInconsistent,
-    /// Close it whatever its state.
+    /// Close the sale in every state.
     Unconditional,
 }
 

@@ -67,8 +67,8 @@ impl Rush {
         rush
     }
 
-    /// How long after an event the next shopper was accepted; zero if nobody was any more. Whoever measures it sees an election a moment after
-    /// it, and the last unit may be sold by then.
+    /// The time from an event until the next shopper was accepted. Zero if no shopper was accepted after it: a test notices an election
+    /// some milliseconds late, and the last unit may be sold by then.
     pub fn accepted_after(&self, event: Instant) -> Duration {
         let times = self.accepted.iter().map(|(_, at)| *at);
         let next = times.filter(|at| *at >= event).min();
